@@ -1,0 +1,55 @@
+"""What every test shares: tools that must be present, free ports, and a hard rule on skipping."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+
+import pytest
+
+TOOLS = {
+    "browser": ("chromium", "apt-get install chromium"),
+    "mosquitto": ("mosquitto", "apt-get install mosquitto"),
+    "prometheus": ("promtool", "apt-get install prometheus"),
+}
+
+
+def _search_path() -> str:
+    # Debian puts daemons into /usr/sbin, which is not on every user's PATH.
+    return os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
+
+
+def find_tool(name: str) -> str | None:
+    """Return the path of a system tool, or None."""
+    return shutil.which(name, path=_search_path())
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Name what a test lacks; under CI a lack is a failure, never a skip."""
+    for marker, (tool, remedy) in TOOLS.items():
+        if item.get_closest_marker(marker) and find_tool(tool) is None:
+            _lacking(f"{tool} is missing: {remedy}")
+    if item.get_closest_marker("training"):
+        try:
+            __import__("torch")
+        except ImportError:
+            _lacking("torch is missing: pip install '.[training]'")
+
+
+def _lacking(sentence: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Return a function that finds a free TCP port on the loopback interface."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    return find
