@@ -69,15 +69,25 @@ def unpack(payload: bytes) -> bytes:
 def _decompress(payload: bytes) -> bytes:
     try:
         header = zstandard.get_frame_parameters(payload)
+        sized = header.content_size != zstandard.CONTENTSIZE_UNKNOWN
         # A frame can declare any size, and decompress() would allocate it before reading on.
-        if header.content_size != zstandard.CONTENTSIZE_UNKNOWN and header.content_size > MAX_DECODED_BYTES:
+        if sized and header.content_size > MAX_DECODED_BYTES:
             raise BombError(MAX_DECODED_BYTES)
         with _decompressor(header.dict_id).stream_reader(payload) as reader:
             body = reader.read(MAX_DECODED_BYTES + 1)
+        if len(body) > MAX_DECODED_BYTES:
+            raise BombError(MAX_DECODED_BYTES)
+        # The stream reader ends without a word where a frame is cut off.
+        if sized:
+            whole = len(body) == header.content_size
+        else:
+            frame = _decompressor(header.dict_id).decompressobj()
+            frame.decompress(payload)
+            whole = frame.eof
     except zstandard.ZstdError as error:
         raise CodecError(f"unreadable zstd frame: {error}") from error
-    if len(body) > MAX_DECODED_BYTES:
-        raise BombError(MAX_DECODED_BYTES)
+    if not whole:
+        raise CodecError(f"zstd frame is cut off after {len(payload)} bytes")
     return body
 
 

@@ -1,0 +1,1 @@
+"""Stories about end_to_end."""
