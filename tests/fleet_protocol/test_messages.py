@@ -53,6 +53,7 @@ EVENTS: dict[str, Any] = {
     "kind": "events",
     "cols": {"id": ["a", "b"], "ts": [0, 5], "type": ["item", "audit"]},
 }
+GAP = {"kind": "gap", "from": 0, "to": 3, "n": 1, "why": "merged"}
 
 names = st.from_regex(r"[a-z0-9_]{1,12}(/[a-z0-9][a-z0-9_-]{0,5})?", fullmatch=True)
 small = st.integers(min_value=0, max_value=2**40)
@@ -158,7 +159,8 @@ def test_what_nobody_here_knows_is_kept_as_extra() -> None:
         (TOPIC, as_bytes({**ENVELOPE, "cnt": {"DROP TABLE": 1}}), errors.SchemaError),
         (TOPIC, as_bytes(EVENTS), errors.SchemaError),
         (TOPIC, as_bytes({**ENVELOPE, "kind": "gap", "from": 0, "to": 0, "n": 1}), errors.SchemaError),
-        (TOPIC, as_bytes(ENVELOPE | {"kind": "gap", "from": 0, "to": 0, "n": 1, "why": "merged"}), errors.SchemaError),
+        (TOPIC, as_bytes(ENVELOPE | GAP | {"to": 0}), errors.SchemaError),
+        (TOPIC, as_bytes(ENVELOPE | GAP | {"seq": 9, "from": 5}), errors.SchemaError),
     ],
 )  # fmt: skip
 def test_what_breaks_the_contract_is_refused_by_name(
