@@ -9,7 +9,7 @@ fail() {
     exit 1
 }
 
-[ -n "$python" ] || fail "no python3 on the PATH: install Python 3.11 or newer"
+[ -n "$python" ] || fail "no Python 3.11 or newer on the PATH: install one, or call make PYTHON=/path/to/python3.11"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$("$python" --version) is too old: install Python 3.11 or newer, or call make PYTHON=/path/to/python3.11"
 
