@@ -1,0 +1,1 @@
+"""One cart: cameras, scale, perception, telemetry and its spool."""
