@@ -1,0 +1,1 @@
+"""The simulated stores, and the command that starts everything on one machine."""

@@ -1,0 +1,1 @@
+"""`cartwright up`: starts every component, watches over it, and stops it again."""

@@ -1,0 +1,1 @@
+"""The simulated stores: places, light, faults, shoppers, carts, and the truth about all of it."""
