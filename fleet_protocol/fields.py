@@ -1,0 +1,29 @@
+"""Field types of the messages: what one value may be, checked while decoding."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from fleet_protocol.limits import MAX_SEQ
+
+Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
+BootId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{12,64}\Z")]
+Seq = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+EpochMs = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+# Milliseconds between the base time of an events message and a row: at most ten years.
+OffsetMs = Annotated[int, Meta(ge=-315_360_000_000, le=315_360_000_000)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+# Free text of a cart is bounded: one message cannot fill a column.
+ShortText = Annotated[str, Meta(max_length=64)]
+Text = Annotated[str, Meta(max_length=500)]
+# `name` or `name/camera`.
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}(/[a-z0-9][a-z0-9_-]{0,31})?\Z")]
+EventType = Annotated[str, Meta(pattern=r"^(item|correction|scan|audit)\Z")]
+Direction = Annotated[str, Meta(pattern=r"^(add|remove)\Z")]
+Outcome = Annotated[str, Meta(pattern=r"^(accepted|asked)\Z")]
+Quantity = Annotated[int, Meta(ge=0, le=1_000)]
+# Grams: no cart weighs a tonne.
+Grams = Annotated[float, Meta(ge=-1_000_000, le=1_000_000)]
+DurationMs = Annotated[float, Meta(ge=0, le=3_600_000)]
