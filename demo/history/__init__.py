@@ -1,0 +1,1 @@
+"""The past of the simulated stores: drawn from statistics, written through the normal write path."""
