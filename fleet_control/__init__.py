@@ -1,0 +1,1 @@
+"""The cloud side: carts' messages into the warehouse, rollups, and (later) rollouts and health."""

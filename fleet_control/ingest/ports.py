@@ -1,0 +1,88 @@
+"""What ingest needs from the outside: one narrow Protocol per system.
+
+The real ones are `transport_mqtt.MqttTransport` and `warehouse_port`; `memory` has the doubles.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import pyarrow as pa
+
+from fleet_control.ingest.deliveries import AckToken, Inbox
+from fleet_control.ingest.ledger import MessageKey
+from fleet_control.ingest.presence import Presence
+from fleet_control.ingest.rows import LedgerEntry
+
+
+class Transport(Protocol):
+    """A connection to the broker that puts deliveries into an inbox."""
+
+    def start(self, inbox: Inbox) -> None:
+        """Connect in the background and stay connected."""
+
+    def pause(self) -> None:
+        """Read nothing more from the broker; acknowledgements still go out."""
+
+    def ack(self, tokens: Sequence[AckToken]) -> None:
+        """Acknowledge deliveries; those of an earlier connection are dropped."""
+
+    def publish_retained(self, topic: str, payload: bytes) -> None:
+        """Publish soon; a later payload of the same topic replaces one that still waits."""
+
+    def is_ready(self) -> bool:
+        """Tell whether it is connected and subscribed."""
+
+    def stop(self, timeout_s: float) -> None:
+        """Send what waits to be sent, then disconnect."""
+
+
+class AppendTicket(Protocol):
+    """Rows on their way."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return True once the rows are durable, False when that is still open after the time-out.
+
+        A lost connection leaves it open: the appender sends the rows again by itself, in a way
+        that cannot store them twice.
+
+        Raises:
+            RowsRefusedError: none of the rows was stored, and a retry would not help.
+            WarehouseUnreachableError: none of the rows was stored; append them again.
+        """
+
+
+class Appender(Protocol):
+    """Appends Arrow tables to tables of the warehouse."""
+
+    def append(self, table: str, rows: pa.Table) -> AppendTicket:
+        """Send rows; all of them become durable at once or none.
+
+        Raises:
+            WarehouseUnreachableError: nothing was sent.
+        """
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+class History(Protocol):
+    """What the warehouse already holds, for an ingest that starts."""
+
+    def settled_ranges(self, boots: Sequence[str] | None = None) -> Iterable[tuple[MessageKey, int]]:
+        """Yield (first message, last seq) of ranges that are in the ledger or declared as gaps.
+
+        Args:
+            boots: Only these; None for all within the horizon.
+
+        Raises:
+            WarehouseUnreachableError: it does not answer.
+        """
+
+    def rows_without_entry(self) -> Iterable[LedgerEntry]:
+        """Yield entries for messages whose rows are durable but whose entry is missing."""
+
+    def presences(self) -> dict[tuple[str, str], Presence]:
+        """Return the last state that counted, by (store, cart)."""
+
+    def recent_letters(self) -> Iterable[tuple[str, str]]:
+        """Yield (topic, payload digest) of the latest dead letters, oldest first."""
