@@ -1,5 +1,7 @@
 """Rendered frames with their boxes, as arrays in memory. No torch here: evaluation and tests use it too."""
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +21,8 @@ from training.scenes import (
 # The network's input: a 4:3 frame scaled to this width, with grey bars above and below.
 INPUT_SIDE = 160
 FRAME_HEIGHT = 120
+# Input pixels per cell of the output maps. Halving it doubles the cost and only helps items below 16 pixels.
+STRIDE = 8
 BAR = (INPUT_SIDE - FRAME_HEIGHT) // 2
 PAD_GREY = 114
 # Room for items per frame; scenes hold at most two.
@@ -51,31 +55,39 @@ class SceneSet:
 def varied_views(rng: np.random.Generator, extra: int = 12) -> list[CameraView]:
     """Return the four rim cameras and some mounted a little differently."""
     views = list(CAMERAS)
-    for number in range(extra):
-        views.append(
-            CameraView(
-                name=f"varied-{number}",
-                yaw_deg=float(rng.uniform(0, 360)),
-                arm_deg=float(rng.uniform(-48, 48)),
-                zoom=float(rng.uniform(0.85, 1.2)),
-                rim_deg=float(rng.uniform(-5, 5)),
-                aisle_seed=int(rng.integers(1, 14)),
-            )
+    views.extend(
+        CameraView(
+            name=f"varied-{number}",
+            yaw_deg=float(rng.uniform(0, 360)),
+            arm_deg=float(rng.uniform(-48, 48)),
+            zoom=float(rng.uniform(0.85, 1.2)),
+            rim_deg=float(rng.uniform(-5, 5)),
+            aisle_seed=int(rng.integers(1, 14)),
         )
+        for number in range(extra)
+    )
     return views
 
 
-def render_set(sampler: SceneSampler, count: int, seed: int) -> SceneSet:
+def held_out_views() -> list[CameraView]:
+    """Return the four rim cameras in front of aisles that no training frame shows."""
+    return [dataclasses.replace(view, aisle_seed=100 + view.aisle_seed) for view in CAMERAS]
+
+
+def render_set(
+    sampler: SceneSampler, count: int, seed: int, views: Sequence[CameraView] | None = None
+) -> SceneSet:
     """Render random scenes.
 
     Args:
         sampler: From what to draw.
         count: Number of frames.
         seed: The same seed gives the same frames.
+        views: Cameras to look through; the rim cameras and varied ones when not given.
     """
     rng = np.random.default_rng(seed)
-    views = varied_views(rng)
-    renderers = [SceneRenderer(view, backgrounds_kept=_PLACES_PER_VIEW) for view in views]
+    cameras = varied_views(rng) if views is None else views
+    renderers = [SceneRenderer(view, backgrounds_kept=_PLACES_PER_VIEW) for view in cameras]
     places = [_place(sampler.draw(rng)) for _ in range(_PLACES_PER_VIEW)]
     out = empty_set(count)
     for index in range(count):

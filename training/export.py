@@ -26,7 +26,8 @@ def export_onnx(detector: CentreDetector, path: Path, *, side: int = 160) -> Non
     deployed = Deployed(folded(detector)).eval()
     example = torch.zeros(2, 3, side, side)
     with warnings.catch_warnings():
-        # The tracing exporter is the one that writes opset 17; PyTorch only announces that it is the older one.
+        # The tracing exporter is the one that writes opset 17; PyTorch only announces that it is the older
+        # one.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             deployed,
@@ -42,8 +43,8 @@ def export_onnx(detector: CentreDetector, path: Path, *, side: int = 160) -> Non
 
 
 def folded(detector: CentreDetector) -> CentreDetector:
-    """Return a copy in evaluation mode whose batch normalisations are folded into the convolutions before them."""
-    plain = copy.deepcopy(detector).eval()
+    """Return a copy in evaluation mode, every batch normalisation folded into the convolution before it."""
+    plain: CentreDetector = copy.deepcopy(detector).eval()
     for module in plain.modules():
         if not isinstance(module, nn.Sequential):
             continue

@@ -1,15 +1,16 @@
-"""The detector: a small fully convolutional network that marks the middle of each item (after CenterNet, Zhou et al. 2019).
+"""The detector: a small fully convolutional network that marks the middle of each item.
 
-Input 160 x 160, stride 8: a 20 x 20 map of class scores and a 20 x 20 map of boxes. Plain 3 x 3 convolutions with few
-channels: on a CPU they run faster than depthwise-separable ones of the same accuracy, whose memory traffic dominates.
+After CenterNet (Zhou et al. 2019, "Objects as Points").
+
+Input 160 x 160, stride 8: a 20 x 20 map of class scores and a 20 x 20 map of boxes. Plain 3 x 3 convolutions
+with few channels: on a CPU they run faster than depthwise-separable ones of the same accuracy, whose memory
+traffic dominates.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Input pixels per cell of the output maps. Halving it doubles the cost and only helps items below 16 pixels.
-STRIDE = 8
 # How far from its cell's middle a box centre may lie, in cells; neighbours of the peak must reach it too.
 CENTRE_REACH_CELLS = 2.0
 
@@ -23,7 +24,7 @@ def conv_block(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> n
     )
 
 
-class Residual(nn.Module):
+class Residual(nn.Module):  # type: ignore[misc]
     """Two 3 x 3 convolutions around a shortcut, narrower in the middle."""
 
     def __init__(self, channels: int, middle: int) -> None:
@@ -39,7 +40,7 @@ class Residual(nn.Module):
         return functional.relu(x + self.spread(self.narrow(x)))
 
 
-class CentreDetector(nn.Module):
+class CentreDetector(nn.Module):  # type: ignore[misc]
     """Scores and boxes per cell.
 
     Args:
@@ -47,7 +48,7 @@ class CentreDetector(nn.Module):
         width: Half the channels at stride 4; deeper layers have multiples of it. Cost grows with its square.
     """
 
-    def __init__(self, classes: int, width: int = 16) -> None:
+    def __init__(self, classes: int, width: int = 12) -> None:
         super().__init__()
         w = width
         # One wide first step to stride 4: maps at stride 2 would take half of all time and teach little.
@@ -96,11 +97,11 @@ def as_boxes(raw: Tensor) -> Tensor:
     return torch.cat([centre_x, centre_y, torch.sigmoid(raw[:, 2:])], dim=1)
 
 
-class Deployed(nn.Module):
+class Deployed(nn.Module):  # type: ignore[misc]
     """The network as the cart runs it: scores after sigmoid, everything but local peaks set to zero.
 
-    A peak is a cell whose best class beats the best class of its eight neighbours. All class scores of a peak are kept,
-    so that the cart can tell "surely a cola, classic or zero" from "no idea".
+    A peak is a cell whose best class beats the best class of its eight neighbours. All class scores of a peak
+    are kept, so that the cart can tell "surely a cola, classic or zero" from "no idea".
     """
 
     def __init__(self, detector: CentreDetector) -> None:

@@ -30,13 +30,13 @@ class TrainSettings:
     """
 
     seed: int = 7
-    scenes: int = 16_000
+    scenes: int = 14_000
     epochs: int = 9
     batch: int = 32
     peak_learning_rate: float = 4e-3
     weight_decay: float = 2e-4
     average_decay: float = 0.997
-    width: int = 16
+    width: int = 12
     box_weight: float = 2.0
     class_weight: float = 0.5
     min_visible: float = 0.25

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.dataset import SceneSet
+from training.dataset import INPUT_SIDE, STRIDE, SceneSet
 
-CELLS = 20
+CELLS = INPUT_SIDE // STRIDE
 # Width of a centre's bump relative to its box: wider forgives a peak that is off by a cell.
 _BUMP = 0.16
 

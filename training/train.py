@@ -1,8 +1,8 @@
 """Train the reference detector on rendered scenes: ``python -m training.train --seed 7 --out DIR``.
 
 Writes ``weights.pt`` and ``progress.json`` after every epoch (an interrupted run continues from there) and
-``model.onnx`` at the end. ``python -m training.evaluate DIR`` then measures it and writes manifest and model card.
-Reproducible for a seed on the same machine and library versions; other machines round differently.
+``model.onnx`` at the end. ``python -m training.evaluate DIR`` then measures it and writes manifest and model
+card. Reproducible for a seed on the same machine and library versions; other machines round differently.
 """
 
 import argparse
@@ -113,7 +113,7 @@ def batch_loss(logits: Tensor, boxes: Tensor, targets: Targets, settings: TrainS
 
 
 def augmented(images: np.ndarray, targets: Targets, rng: np.random.Generator) -> tuple[Tensor, Targets]:
-    """Return a batch as network input, changed at random: mirrored, lighter or darker, tinted, partly covered."""
+    """Return a batch as network input, changed at random: mirrored, lit, tinted, partly covered."""
     frames = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255.0)
     count = len(images)
     gain = rng.uniform(0.8, 1.2, (count, 1, 1, 1)) * rng.uniform(0.94, 1.06, (count, 3, 1, 1))
@@ -154,7 +154,8 @@ def train(settings: TrainSettings, out: Path, clock_s: Callable[[], float] = tim
 
     Args:
         settings: What to do.
-        out: Folder for weights, progress and model; an unfinished run with the same settings in it is continued.
+        out: Folder for weights, progress and model; an unfinished run with the same settings in it is
+        continued.
         clock_s: Monotonic clock in seconds.
     """
     out.mkdir(parents=True, exist_ok=True)

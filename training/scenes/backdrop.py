@@ -71,7 +71,8 @@ def standing_picture(view: CameraView, basket: tuple[str, ...], pan: int) -> Ima
     cv2.copyTo(*_inside(view), picture)
     _basket(picture, basket)
     _far_rim(picture, view)
-    return cv2.multiply(picture, _vignette(), scale=1 / 255)
+    shaded: Image = cv2.multiply(picture, _vignette(), scale=1 / 255)
+    return shaded
 
 
 @lru_cache(maxsize=1)

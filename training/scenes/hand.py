@@ -80,7 +80,14 @@ def _limb(layer: Image, path: list[tuple[float, float]], radius: float, tone: Co
     for shrink, shift, factor in ((1.0, 0.0, 0.62), (0.86, -0.4, 0.92), (0.5, -1.6, 1.08)):
         points = np.asarray([_at(x + shift, y) for x, y in path], np.int32)
         thickness = max(1, int(2 * radius * shrink * _DRAWN_AT))
-        cv2.polylines(layer, [points], False, _shade(tone, factor), thickness, cv2.LINE_AA)
+        cv2.polylines(
+            layer,
+            [points],
+            isClosed=False,
+            color=_shade(tone, factor),
+            thickness=thickness,
+            lineType=cv2.LINE_AA,
+        )
 
 
 def _nail(layer: Image, at: tuple[float, float], tone: Colour) -> None:

@@ -21,22 +21,22 @@ def plain(height: int, width: int, colour: Colour) -> Image:
     return np.full((height, width, 3), colour, np.uint8)
 
 
-def speckled(height: int, width: int, colour: Colour, spread: float, grain: int, seed: int) -> Image:
+def speckled(size: tuple[int, int], colour: Colour, spread: float, grain: int, seed: int) -> Image:
     """Return a sheet with soft blotches: peel, skin, pulp.
 
     Args:
-        height: Rows.
-        width: Columns.
+        size: Rows and columns.
         colour: Mean colour.
         spread: Standard deviation of the brightness of a blotch, 0..255.
         grain: Size of a blotch in pixels.
         seed: Which sheet.
     """
+    height, width = size
     rng = np.random.default_rng(seed)
     coarse = rng.normal(0.0, spread, (max(2, height // grain), max(2, width // grain))).astype(np.float32)
     blotches = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     sheet = np.asarray(colour, np.float32) + blotches[..., None] * np.asarray([0.7, 1.0, 1.0], np.float32)
-    return np.clip(sheet, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(sheet, 0, 255), np.uint8)
 
 
 def write(sheet: Image, text: str, centre: tuple[float, float], height: float, colour: Colour) -> None:
@@ -69,11 +69,12 @@ def ring(sheet: Image, centre: tuple[float, float], radius: float, thickness: fl
     cv2.circle(sheet, at, int(radius * rows), colour, max(1, int(thickness * rows)), cv2.LINE_AA)
 
 
-def small_print(sheet: Image, left: float, right: float, top: float, bottom: float, colour: Colour) -> None:
-    """Draw grey lines like a table of ingredients, in place; all edges are fractions."""
+def small_print(sheet: Image, across: tuple[float, float], down: tuple[float, float], colour: Colour) -> None:
+    """Draw grey lines like a table of ingredients, in place; the ranges are fractions."""
     rows, columns = sheet.shape[:2]
+    left, right = across
     rng = np.random.default_rng(rows * 31 + columns)
-    for y in np.arange(top, bottom, 0.035):
+    for y in np.arange(*down, 0.035):
         end = left + (right - left) * rng.uniform(0.55, 1.0)
         cv2.line(sheet, (int(left * columns), int(y * rows)), (int(end * columns), int(y * rows)), colour, 1)
 
@@ -88,8 +89,8 @@ def barcode(sheet: Image, left: float, right: float, top: float, bottom: float) 
 
 
 def wrap(around: int, sheets: list[tuple[float, Image]], ground: Image) -> Image:
-    """Paste label sheets onto a ground that goes once around; each sheet is centred at a fraction of the turn."""
-    out = np.roll(ground.copy(), 0, axis=1)
+    """Paste label sheets onto a ground that goes once around, each centred at a fraction of the turn."""
+    out = ground.copy()
     for centre, sheet in sheets:
         columns = (np.arange(sheet.shape[1]) + int(centre * around) - sheet.shape[1] // 2) % around
         out[:, columns] = sheet

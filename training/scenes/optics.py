@@ -35,7 +35,7 @@ def _exposure_table(brightness: float, kelvin: float) -> Image:
     level = np.arange(256)[:, None] * brightness * tint / tint.mean()
     # A soft shoulder instead of hard clipping: bright print keeps some colour.
     soft = np.where(level > 200, 200 + 55 * np.tanh((level - 200) / 70), level)
-    return np.clip(soft, 0, 255).astype(np.uint8)[:, None, :]
+    return np.asarray(np.clip(soft, 0, 255), np.uint8)[:, None, :]
 
 
 def add_noise(picture: Image, sd: float, rng: np.random.Generator) -> None:
@@ -89,7 +89,7 @@ def _smear_mask(seed: int, height: int, width: int) -> Floats:
 
 
 def motion_kernel(travel: Floats) -> Floats | None:
-    """Return a line kernel for a movement during the exposure (pixels), or ``None`` when it is too short to see."""
+    """Return a line kernel for a movement (pixels) during the exposure; ``None`` if too short to see."""
     length = float(np.hypot(travel[0], travel[1]))
     if length < 1.5:
         return None

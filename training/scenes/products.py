@@ -1,11 +1,12 @@
 """Shape and print of each of the twenty groceries.
 
-Pairs that a shopper could confuse (the two colas, the two milks, the two cereals, the two tins) share their shape and
-most of their print and differ in colour only.
+Pairs that a shopper could confuse (the two colas, the two milks, the two cereals, the two tins) share their
+shape and most of their print and differ in colour only.
 """
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from training.scenes import labels
@@ -53,7 +54,7 @@ def _apple(skin: Image) -> Surface:
 
 
 def _gala() -> Surface:
-    skin = labels.speckled(160, 360, (48, 42, 196), 10, 6, 1)
+    skin = labels.speckled((160, 360), (48, 42, 196), 10, 6, 1)
     streaks = np.random.default_rng(4).normal(0, 1, (1, 360, 1)).repeat(160, 0)
     fade = np.linspace(-0.3, 1.0, 160)[:, None, None] ** 2
     warm = np.clip((streaks * 0.28 + fade * 0.5), 0, 0.85)
@@ -62,21 +63,21 @@ def _gala() -> Surface:
 
 
 def _granny() -> Surface:
-    skin = labels.speckled(160, 360, (62, 190, 138), 7, 5, 2)
+    skin = labels.speckled((160, 360), (62, 190, 138), 7, 5, 2)
     dots = np.random.default_rng(5).random((160, 360)) > 0.992
     skin[dots] = (150, 230, 205)
     return _apple(skin)
 
 
 def _orange() -> Surface:
-    peel = labels.speckled(200, 420, (22, 132, 244), 8, 3, 3)
+    peel = labels.speckled((200, 420), (22, 132, 244), 8, 3, 3)
     labels.disc(peel, (0.04, 0.42), 0.10, (70, 60, 190))
     labels.disc(peel, (0.04, 0.42), 0.06, WHITE)
     return join([lathe(_ball_profile(4.2), peel, gloss=0.25), _stem(0.15, 8.3, (60, 110, 90), 0.5)])
 
 
 def _avocado() -> Surface:
-    skin = labels.speckled(160, 300, (38, 62, 50), 14, 3, 6)
+    skin = labels.speckled((160, 300), (38, 62, 50), 14, 3, 6)
     profile = [
         (0, 0.0),
         (0.3, 1.7),
@@ -93,7 +94,7 @@ def _avocado() -> Surface:
 
 
 def _cucumber() -> Surface:
-    skin = labels.speckled(300, 180, (52, 104, 50), 9, 6, 7)
+    skin = labels.speckled((300, 180), (52, 104, 50), 9, 6, 7)
     for column in range(0, 180, 18):
         skin[:, column : column + 5] = np.clip(skin[:, column : column + 5] * 1.35 + 8, 0, 255)
     skin[:40] = (skin[:40] * 0.6 + np.asarray((90, 170, 150)) * 0.4).astype(np.uint8)
@@ -104,7 +105,7 @@ def _cucumber() -> Surface:
 
 
 def _bananas() -> Surface:
-    skin = labels.speckled(200, 60, (52, 206, 240), 9, 8, 8)
+    skin = labels.speckled((200, 60), (52, 206, 240), 9, 8, 8)
     skin[:22], skin[-12:] = (60, 150, 150), (40, 60, 70)
     skin[22:60] = (skin[22:60] * 0.7 + np.asarray((70, 190, 170)) * 0.3).astype(np.uint8)
     skin[:, ::15] = (skin[:, ::15] * 0.86).astype(np.uint8)
@@ -115,7 +116,7 @@ def _bananas() -> Surface:
 
 def _bottle(label: Image, liquid: Colour, cap: Colour, gloss: float) -> Surface:
     body = [(0, 2.4), (0.5, 3.1), (8, 3.1), (12, 3.1), (14.5, 2.7), (17, 1.5), (18.2, 1.3), (19.2, 1.3)]
-    sheet = labels.speckled(400, 400, liquid, 3, 40, 9)
+    sheet = labels.speckled((400, 400), liquid, 3, 40, 9)
     sheet[150:268] = np.resize(label, (118, 400, 3)) if label.shape != (118, 400, 3) else label
     top = lathe([(19.2, 1.5), (21.0, 1.5), (21.1, 0.0)], labels.plain(4, 4, cap), 0.3)
     return join([lathe(body, sheet, gloss), top])
@@ -127,7 +128,7 @@ def _cola_label(ground: Colour, text: Colour, word: str) -> Image:
     labels.write(front, "cola", (0.5, 0.40), 0.34, text)
     labels.write(front, word, (0.5, 0.78), 0.15, text)
     back = labels.plain(118, 90, ground)
-    labels.small_print(back, 0.1, 0.9, 0.15, 0.6, text)
+    labels.small_print(back, (0.1, 0.9), (0.15, 0.6), text)
     labels.barcode(back, 0.15, 0.85, 0.62, 0.95)
     sheet = labels.wrap(400, [(0.0, front), (0.5, back)], sheet)
     labels.band(sheet, 0.0, 0.06, text)
@@ -163,7 +164,7 @@ def _carton(main: Colour, accent: Colour, word: str) -> Surface:
     labels.write(front, "1 l", (0.5, 0.88), 0.07, WHITE)
     side = labels.plain(330, 140, WHITE)
     labels.band(side, 0.55, 1.0, main)
-    labels.small_print(side, 0.12, 0.88, 0.08, 0.48, (130, 130, 130))
+    labels.small_print(side, (0.12, 0.88), (0.08, 0.48), (130, 130, 130))
     labels.barcode(side, 0.18, 0.82, 0.66, 0.86)
     top = labels.plain(40, 140, main)
     w, h, d, roof = 7.2, 16.5, 7.2, 3.2
@@ -216,7 +217,7 @@ def _tin_label(ground: Colour, accent: Colour, word: str, dots: Colour) -> Image
         labels.disc(front, (0.5 + 0.16 * x, 0.62 + 0.15 * y), 0.055, dots)
     labels.write(front, word, (0.5, 0.2), 0.17, WHITE)
     back = labels.plain(200, 120, WHITE)
-    labels.small_print(back, 0.08, 0.92, 0.1, 0.6, (120, 120, 120))
+    labels.small_print(back, (0.08, 0.92), (0.1, 0.6), (120, 120, 120))
     labels.barcode(back, 0.15, 0.85, 0.66, 0.92)
     sheet = labels.wrap(460, [(0.0, front), (0.5, back)], sheet)
     labels.band(sheet, 0.0, 0.05, accent)
@@ -244,7 +245,7 @@ def _tuna() -> Surface:
 
 
 def _jam() -> Surface:
-    glass = labels.speckled(220, 420, (44, 30, 150), 16, 14, 11)
+    glass = labels.speckled((220, 420), (44, 30, 150), 16, 14, 11)
     label = labels.plain(110, 170, (226, 240, 246))
     labels.write(label, "jam", (0.5, 0.26), 0.26, (50, 40, 160))
     labels.disc(label, (0.38, 0.68), 0.17, (48, 40, 205))
@@ -269,10 +270,10 @@ def _cereal(main: Colour, rings: Colour, word: str) -> Surface:
     labels.write(front, "rings", (0.5, 0.33), 0.09, (70, 224, 250))
     back = labels.plain(330, 220, main)
     back[30:300, 16:204] = WHITE
-    labels.small_print(back, 0.14, 0.86, 0.15, 0.6, (120, 120, 120))
+    labels.small_print(back, (0.14, 0.86), (0.15, 0.6), (120, 120, 120))
     labels.ring(back, (0.5, 0.76), 0.07, 0.03, rings)
     side = labels.plain(330, 60, main)
-    labels.small_print(side, 0.15, 0.85, 0.2, 0.55, WHITE)
+    labels.small_print(side, (0.15, 0.85), (0.2, 0.55), WHITE)
     labels.barcode(side, 0.12, 0.88, 0.7, 0.85)
     return box((15.0, 22.0, 5.2), [front, side, back, side, labels.plain(60, 220, main)])
 
@@ -293,14 +294,14 @@ def _pasta() -> Surface:
         at = (int(100 + 68 * x), int(155 + 50 * y))
         along = np.asarray([np.cos(3 * tilt), np.sin(3 * tilt)]) * 13
         end = (int(at[0] + along[0]), int(at[1] + along[1]))
-        labels.cv2.line(front, at, end, (70, 172, 226), 7, labels.cv2.LINE_AA)
-        labels.cv2.line(front, at, end, (120, 208, 244), 3, labels.cv2.LINE_AA)
+        cv2.line(front, at, end, (70, 172, 226), 7, cv2.LINE_AA)
+        cv2.line(front, at, end, (120, 208, 244), 3, cv2.LINE_AA)
     labels.write(front, "PENNE", (0.5, 0.17), 0.13, WHITE)
     labels.write(front, "500 g", (0.5, 0.86), 0.07, WHITE)
     side = labels.plain(300, 80, (168, 60, 26))
-    labels.small_print(side, 0.15, 0.85, 0.3, 0.7, WHITE)
+    labels.small_print(side, (0.15, 0.85), (0.3, 0.7), WHITE)
     back = labels.plain(300, 200, (168, 60, 26))
-    labels.small_print(back, 0.1, 0.9, 0.12, 0.6, WHITE)
+    labels.small_print(back, (0.1, 0.9), (0.12, 0.6), WHITE)
     labels.barcode(back, 0.25, 0.75, 0.7, 0.9)
     return box((11.0, 17.0, 5.0), [front, side, back, side, labels.plain(40, 200, (140, 46, 18))])
 
@@ -316,14 +317,14 @@ def _chips() -> Surface:
         labels.disc(front, (0.5 + 0.3 * x, 0.74 + 0.11 * y), 0.07, (90, 200, 244))
     back = labels.plain(330, 240, (52, 60, 224))
     back[70:250, 40:200] = WHITE
-    labels.small_print(back, 0.22, 0.78, 0.25, 0.6, (110, 110, 110))
+    labels.small_print(back, (0.22, 0.78), (0.25, 0.6), (110, 110, 110))
     labels.barcode(back, 0.32, 0.68, 0.62, 0.74)
     return pillow((15.5, 20.5, 6.0), front, back)
 
 
 def _eggs() -> Surface:
-    pulp = labels.speckled(80, 240, (148, 160, 164), 7, 4, 29)
-    lid = labels.speckled(140, 240, (148, 160, 164), 7, 4, 30)
+    pulp = labels.speckled((80, 240), (148, 160, 164), 7, 4, 29)
+    lid = labels.speckled((140, 240), (148, 160, 164), 7, 4, 30)
     lid[30:112, 36:204] = (70, 178, 90)
     label = np.ascontiguousarray(lid[30:112, 36:204])
     labels.write(label, "10 eggs", (0.5, 0.42), 0.34, WHITE)

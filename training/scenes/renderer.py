@@ -135,7 +135,7 @@ class SceneRenderer:
         return float(self.view.zoom * gesture.nearness**0.5 * self._scale)
 
     def _palm(self, gesture: Gesture, arm: Floats, centre: Floats, outline: Floats | None) -> Floats:
-        """Where the palm is: at the edge of the item that faces the arm, further over it with a firmer grip."""
+        """Return the palm: at the edge of the item that faces the arm, further over it with a firmer grip."""
         if outline is None:
             return centre
         reach = float(((outline - centre) @ -arm).max())
@@ -161,7 +161,7 @@ class SceneRenderer:
 
 
 def arm_turn_deg(arm: Floats) -> float:
-    """Return by how many degrees (counter-clockwise) a straight-down sprite must turn to point along ``arm``."""
+    """Return the counter-clockwise turn that makes a straight-down sprite point along ``arm``."""
     return float(np.degrees(np.arctan2(arm[0], arm[1])))
 
 

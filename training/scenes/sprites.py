@@ -1,7 +1,7 @@
 """Items as ready-made pictures: each pose is drawn once, then only moved, turned and scaled.
 
-Twenty items x eight turns x two tilts, drawn the first time they are asked for (about 15 ms each) and kept for the
-life of the process: a cart that has seen every item from every side holds about 20 MB of sprites.
+Twenty items x eight turns x two tilts, drawn the first time they are asked for (about 15 ms each) and kept
+for the life of the process: a cart that has seen every item from every side holds about 20 MB of sprites.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from training.scenes import products
 from training.scenes.surfaces import Floats, Image, Surface
 
-# Turns about the vertical axis that are drawn. Fewer and an item seems to jump when it turns; more is start-up time.
+# Turns about the vertical axis that are drawn. Fewer and an item seems to jump when it turns; more is
+# start-up time.
 YAW_STEPS = 8
 # Downward looks that are drawn: held upright, and tipped towards the camera.
 PITCHES_DEG: tuple[float, float] = (18.0, 48.0)

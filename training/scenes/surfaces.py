@@ -1,8 +1,9 @@
 """Coloured point surfaces: the few shapes groceries are made of.
 
-A surface is a dense cloud of points with normals and colours, in centimetres: x to the right, y up, z towards the viewer.
-Dense enough points need no triangles, no rasteriser and no graphics library: ``sprites`` turns them by two angles, sorts
-them by depth and writes them into a picture. It happens once per item and pose, so clarity beats speed here.
+A surface is a dense cloud of points with normals and colours, in centimetres: x to the right, y up, z towards
+the viewer. Dense enough points need no triangles, no rasteriser and no graphics library: ``sprites`` turns
+them by two angles, sorts them by depth and writes them into a picture. It happens once per item and pose, so
+clarity beats speed here.
 """
 
 from collections.abc import Sequence
@@ -61,15 +62,15 @@ def _count(length_cm: float) -> int:
     return max(4, int(length_cm * DENSITY))
 
 
-def _sample(texture: Image, across: Floats, down: Floats) -> Floats:
+def _sample(texture: Image, across: NDArray[np.floating], down: NDArray[np.floating]) -> Floats:
     rows = np.clip((down * texture.shape[0]).astype(np.int32), 0, texture.shape[0] - 1)
     columns = (across * texture.shape[1]).astype(np.int32) % texture.shape[1]
-    return texture[rows, columns].astype(np.float32)
+    return np.asarray(texture[rows, columns], np.float32)
 
 
 def _unit(vectors: Floats) -> Floats:
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    return (vectors / np.maximum(length, 1e-6)[:, None]).astype(np.float32)
+    return np.asarray(vectors / np.maximum(length, 1e-6)[:, None], np.float32)
 
 
 def lathe(profile: Sequence[tuple[float, float]], texture: Image, gloss: float = 0.2) -> Surface:
@@ -93,7 +94,7 @@ def lathe(profile: Sequence[tuple[float, float]], texture: Image, gloss: float =
     upward = np.repeat(-slope_r[:, None], len(phi), axis=1)
     normals = np.stack([outward * np.sin(grid_phi), upward, outward * np.cos(grid_phi)], -1)
     down = (heights[-1] - grid_h) / max(float(heights[-1] - heights[0]), 1e-6)
-    colours = _sample(texture, (grid_phi / (2 * np.pi)).astype(np.float32), down.astype(np.float32))
+    colours = _sample(texture, grid_phi / (2 * np.pi), down)
     return _flat(points, normals, colours, gloss)
 
 
@@ -185,7 +186,5 @@ def bent_tube(
     yaw = np.radians(yaw_degrees)
     turn = np.asarray([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
     points = (spine + thick[..., None] * ring) @ turn
-    colours = _sample(
-        texture, (p / (2 * np.pi)).astype(np.float32), np.minimum(part, 0.999).astype(np.float32)
-    )
+    colours = _sample(texture, p / (2 * np.pi), np.minimum(part, 0.999))
     return _flat(points, ring @ turn, colours, 0.15)
