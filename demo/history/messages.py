@@ -34,8 +34,9 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class PastMessage:
-    """One message of the past, ready for the broker."""
+    """One message of the past, ready for the broker; `at_ms` is when its hour began."""
 
+    at_ms: int
     cart_id: str
     boot: str
     channel: str
@@ -110,7 +111,9 @@ class CartPast:
 
     def _sealed(self, message: Window | Events, channel: str) -> PastMessage:
         topic = str(Topic(self.cart.store_id, self.cart.cart_id, channel))
-        return PastMessage(self.cart.cart_id, message.boot, channel, message.seq, topic, encode(message))
+        return PastMessage(
+            message.t0, self.cart.cart_id, message.boot, channel, message.seq, topic, encode(message)
+        )
 
 
 def boot_id(world: World, cart: Cart, *, present: bool) -> str:

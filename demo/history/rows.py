@@ -89,27 +89,45 @@ def truth_rows(world: World, cart: Cart, d: Decisions) -> Iterator[TruthRow]:
     labels: dict[int, list[str]] = {}
     for i, kind in _labels(d, 0, len(d)):
         labels.setdefault(i, []).append(kind)
-    faults: dict[int, str] = {}
-    for i in range(len(d)):
-        at_ms, hour = int(d.at_ms[i]), int(d.hour[i])
-        if hour not in faults:
-            faults[hour] = " ".join(world.faults.active(cart, at_ms))
-        event_id, direction = event_name(world, i), _direction(bool(d.adds[i]))
+    at_ms = d.at_ms.tolist()
+    felt = _faults_by_hour(world, cart, d, at_ms)
+    columns = zip(
+        at_ms,
+        d.hour.tolist(),
+        d.trip.tolist(),
+        d.item.tolist(),
+        d.quantity.tolist(),
+        d.adds.tolist(),
+        d.said.tolist(),
+        d.said_quantity.tolist(),
+        d.asked.tolist(),
+        strict=True,
+    )
+    for i, (at, hour, trip, item, quantity, adds, said, said_quantity, asked) in enumerate(columns):
+        event_id, direction = event_name(world, i), _direction(adds)
         yield TruthRow(
             truth_id=f"{cart.cart_id}/{event_id}",
             store_id=cart.store_id,
             cart_id=cart.cart_id,
-            session_id=trip_name(world, int(d.trip[i])),
-            at_ms=at_ms,
-            item_id=IDS[d.item[i]],
-            quantity=int(d.quantity[i]),
+            session_id=trip_name(world, trip),
+            at_ms=at,
+            item_id=IDS[item],
+            quantity=quantity,
             direction=direction,
-            faults=faults[hour],
+            faults=felt[hour],
             source="history",
             event_id=event_id,
-            said_item_id=IDS[d.said[i]],
-            said_quantity=int(d.said_quantity[i]),
+            said_item_id=IDS[said],
+            said_quantity=said_quantity,
             said_direction=direction,
-            outcome="asked" if d.asked[i] else "accepted",
+            outcome="asked" if asked else "accepted",
             labels=" ".join(labels.get(i, ())),
         )
+
+
+def _faults_by_hour(world: World, cart: Cart, d: Decisions, at_ms: list[int]) -> dict[int, str]:
+    hours, firsts = np.unique(d.hour, return_index=True)
+    return {
+        hour: " ".join(world.faults.active(cart, at_ms[first]))
+        for hour, first in zip(hours.tolist(), firsts.tolist(), strict=True)
+    }

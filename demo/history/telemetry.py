@@ -1,6 +1,7 @@
 """The telemetry windows of one cart's past, one per open hour, counted from its events and cameras."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,13 +163,20 @@ def _table(signal: Signal, hour: Ints, values: Floats, hours: int) -> Ints:
 
 def _lognormal(stage: Stage, n: int, rng: np.random.Generator) -> Buckets:
     """Count n lognormal durations: drawn as bucket counts at once, not one by one."""
+    low, shares = _bucket_shares(stage)
+    counts: list[int] = rng.multinomial(n, shares).tolist()
+    return Buckets(low, counts)
+
+
+@cache
+def _bucket_shares(stage: Stage) -> tuple[int, Floats]:
+    """Return the first bucket and the probability of each from there on."""
     reach = 3.2 * stage.spread
     low = bucket_of(stage.median_ms * float(np.exp(-reach)))
     high = bucket_of(stage.median_ms * float(np.exp(reach)))
     middle = np.asarray([bucket_midpoint_ms(bucket) for bucket in range(low, high + 1)])
     density = np.exp(-0.5 * (np.log(middle / stage.median_ms) / stage.spread) ** 2)
-    counts: list[int] = rng.multinomial(n, density / density.sum()).tolist()
-    return Buckets(low, counts)
+    return low, np.asarray(density / density.sum())
 
 
 def _counted(values_ms: Floats) -> Buckets:

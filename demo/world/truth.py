@@ -6,7 +6,8 @@ Never sent anywhere. One SQLite file, written by the process of each store and b
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 # Several processes write a row a second each: they wait for one another at most this long.
@@ -83,6 +84,8 @@ class TruthRow:
 
 
 _COLUMNS = tuple(field.name for field in fields(TruthRow))
+# `dataclasses.astuple` copies every value; for the 200,000 rows of a history that takes seconds.
+_values_of = attrgetter(*_COLUMNS)
 # No value is ever put into the text: only as many marks as there are columns.
 _INSERT = f"INSERT OR REPLACE INTO truth VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})"  # noqa: S608
 
@@ -102,7 +105,7 @@ class TruthLog:
     def write(self, rows: Iterable[TruthRow]) -> None:
         """Add rows, or replace those with the same id."""
         with self._db:
-            self._db.executemany(_INSERT, ((*astuple(row), 1) for row in rows))
+            self._db.executemany(_INSERT, ((*_values_of(row), 1) for row in rows))
 
     def close(self) -> None:
         """Close the file."""

@@ -39,6 +39,11 @@ class DataDir:
         return self.root / "world.json"
 
     @property
+    def history(self) -> Path:
+        """Written when all of the history is durable."""
+        return self.root / "history.json"
+
+    @property
     def truth(self) -> Path:
         """What really happened, for tests; never sent anywhere."""
         return self.root / "truth.sqlite"

@@ -1,0 +1,156 @@
+"""All carts of one store in one process: real agents, one shared engine, simulated senses."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from demo.carts.camera import RenderedCamera, view_of
+from demo.carts.scale import SimulatedScale
+from demo.carts.shopping import CartShopping, Clocks
+from demo.carts.theatre import Theatre
+from demo.data_dir import DataDir
+from demo.world.places import Cart
+from demo.world.settings import World
+from demo.world.shoppers import Move
+from demo.world.truth import TruthLog
+from fleet_agent.agent import Agent
+from fleet_agent.config import CartConfig, MqttConfig, SpoolConfig
+from fleet_agent.events import ItemEvent
+from fleet_agent.perception import ModelManifest, PerceptionEngine
+from fleet_agent.ports import SystemClock
+from fleet_agent.spool import Spool
+from fleet_agent.transport_mqtt import MqttTransport
+from training.scenes.sprites import item_sprite
+
+log = structlog.get_logger()
+
+# Longest sleep of the loop that moves the shoppers, so that a stop is seen.
+MAX_SLEEP_S = 0.5
+STOP_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Staffing:
+    """What all carts of a process share."""
+
+    world: World
+    data_dir: DataDir
+    start: int
+    mqtt: MqttConfig
+    engine: PerceptionEngine
+    manifest: ModelManifest
+    truth: TruthLog
+
+
+class LiveCart:
+    """One agent and its shoppers."""
+
+    def __init__(self, cart: Cart, shared: Staffing, heard: Callable[["LiveCart", ItemEvent], None]) -> None:
+        clock = SystemClock()
+        seed = shared.world.settings.seed * 1_000 + cart.index
+        store = shared.world.store(cart.store_id)
+        theatre = Theatre(
+            shared.world, store, cart.cart_id, monotonic_s=clock.monotonic_s, epoch_ms=clock.epoch_ms
+        )
+        config = cart_config(cart, shared.data_dir, shared.mqtt)
+        self.cart = cart
+        self._spool = Spool(Path(config.spool.path), config.spool)
+        self.agent = Agent(
+            config,
+            cameras=[
+                RenderedCamera(view_of(name), theatre, seed=seed, monotonic_s=clock.monotonic_s)
+                for name in cart.cameras
+            ],
+            scale=SimulatedScale(theatre, seed=seed, monotonic_s=clock.monotonic_s),
+            engine=shared.engine,
+            manifest=shared.manifest,
+            spool=self._spool,
+            transport=MqttTransport(config.mqtt, client_id=cart.cart_id, clock=clock),
+            clock=clock,
+            on_event=lambda event: heard(self, event),
+        )
+        self.shopping = CartShopping(
+            shared.world,
+            cart,
+            start=shared.start,
+            theatre=theatre,
+            ear=self.agent,
+            keep=lambda row: shared.truth.write([row]),
+            clocks=Clocks(clock.monotonic_s, clock.epoch_ms),
+            prepare=lambda move: draw_ahead(cart, move),
+        )
+
+    def start(self) -> None:
+        """Start the agent."""
+        self.agent.start()
+
+    def stop(self) -> None:
+        """Stop the agent and close its spool."""
+        self.agent.stop(timeout_s=STOP_TIMEOUT_S)
+        self._spool.close()
+
+
+def cart_config(cart: Cart, data_dir: DataDir, mqtt: MqttConfig) -> CartConfig:
+    """Return the settings of a simulated cart: those of a real one, its spool in the data directory."""
+    folder = data_dir.carts / cart.cart_id
+    folder.mkdir(parents=True, exist_ok=True)
+    return CartConfig(
+        store=cart.store_id,
+        cart=cart.cart_id,
+        simulated=True,
+        hardware="simulated",
+        spool=SpoolConfig(path=str(folder / "spool.db")),
+        mqtt=replace(mqtt),
+    )
+
+
+def draw_ahead(cart: Cart, move: Move) -> None:
+    """Draw the item's pictures before the hand moves: the first frame must not wait for them."""
+    for name in cart.cameras:
+        item_sprite(move.item_id, move.gesture.yaw_deg + view_of(name).yaw_deg, move.gesture.pitch_deg)
+
+
+class StoreHost:
+    """The carts of one store, moved by one thread."""
+
+    def __init__(self, store_id: str, shared: Staffing) -> None:
+        self._events: queue.SimpleQueue[tuple[LiveCart, ItemEvent]] = queue.SimpleQueue()
+        self.carts = [
+            LiveCart(cart, shared, lambda live, event: self._events.put((live, event)))
+            for cart in shared.world.carts_in(store_id)
+        ]
+
+    def run(self, stopping: threading.Event, on_started: Callable[[], None]) -> None:
+        """Run until the stop; agents say farewell at the end."""
+        with ExitStack() as started:
+            for live in self.carts:
+                started.callback(live.stop)
+                live.start()
+            on_started()
+            while not stopping.is_set():
+                self._step()
+            # All agents say farewell at once, not one after the other.
+            _in_parallel([live.stop for live in self.carts])
+            started.pop_all()
+
+    def _step(self) -> None:
+        due_s = min(live.shopping.step(time.monotonic()) for live in self.carts)
+        try:
+            live, event = self._events.get(timeout=min(MAX_SLEEP_S, max(0.01, due_s - time.monotonic())))
+        except queue.Empty:
+            return
+        live.shopping.heard(event)
+
+
+def _in_parallel(calls: list[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
