@@ -1,6 +1,8 @@
-"""Measure a trained model and write what a cart needs beside it: ``python -m training.evaluate DIR``.
+"""Measure a trained model and write what a cart loads.
 
-``DIR`` is the folder ``training.train`` wrote. ``--publish MODELS/v1`` also copies the model there.
+``python -m training.evaluate --run DIR --publish fleet_agent/models/v1``: the first folder is what
+``training.train`` wrote; model, manifest and model card go to the second, whose name is the model's version. The model runs in the
+cart's own ONNX Runtime engine.
 """
 
 import argparse
@@ -15,6 +17,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeEngine
 from fleet_agent.perception import (
     DecoderSpec,
     InputSpec,
@@ -156,17 +159,41 @@ def training_facts(run: Path) -> dict[str, Any]:
     }
 
 
-def write_artifact(run: Path, folder: Path, network: Network, *, frames: int, events: int) -> ModelManifest:
+def write_artifact(run: Path, folder: Path, *, frames: int, events: int) -> ModelManifest:
     """Measure the model of a finished run; write model, manifest and card (the folder's name is the version).
 
     Raises:
         NothingFoundError: The model finds no item at all.
     """
-    scores, temperature = scores_of(network, frames=frames, events=events)
-    training = training_facts(run) | {"speed": speed_of(network)}
-    manifest = manifest_of(run / "model.onnx", folder.name, training, scores, temperature)
+    model, version, facts = run / "model.onnx", folder.name, training_facts(run)
+    engine = OnnxRuntimeEngine(model, manifest_of(model, version, {}, {}, 1.0))
+    scores, temperature = scores_of(engine, frames=frames, events=events)
+    facts["speed"] = speed_of(engine)
+    engine.close()
+    manifest = manifest_of(model, version, facts, scores, temperature)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.onnx").write_bytes((run / "model.onnx").read_bytes())
+    (folder / "model.onnx").write_bytes(model.read_bytes())
     (folder / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
-    (folder / "MODEL_CARD.md").write_text(card_text(manifest, size_bytes=(run / "model.onnx").stat().st_size))
+    (folder / "MODEL_CARD.md").write_text(card_text(manifest, size_bytes=model.stat().st_size))
     return manifest
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder that training.train wrote")
+    parser.add_argument(
+        "--publish", type=Path, required=True, help="folder for the artifact, named after its version"
+    )
+    parser.add_argument("--frames", type=int, default=2000, help="frames for average precision")
+    parser.add_argument("--events", type=int, default=600, help="single-item events per condition")
+    arguments = parser.parse_args(argv)
+    manifest = write_artifact(
+        arguments.run, arguments.publish, frames=arguments.frames, events=arguments.events
+    )
+    log.info("model measured", version=manifest.version, temperature=manifest.temperature, **manifest.scores)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -28,7 +28,7 @@ def card_text(manifest: ModelManifest, *, size_bytes: int) -> str:
 
 def _what(manifest: ModelManifest, size_bytes: int) -> str:
     facts, speed = manifest.training, manifest.training["speed"]
-    command = f"python -m training.train --seed {facts['seed']} --scenes {facts['scenes']} --epochs {facts['epochs']}"
+    options = f"--seed {facts['seed']} --scenes {facts['scenes']} --epochs {facts['epochs']}"
     return f"""# {manifest.name} {manifest.version}
 
 A small detector that finds and names {len(manifest.classes)} groceries in a shopper's hand, seen by a camera
@@ -37,10 +37,10 @@ shows that the system works, it does not recognise real groceries.
 
 - Network: fully convolutional, one score map and one box map at stride {manifest.decoder.stride} (after
   CenterNet, Zhou et al. 2019); ONNX opset 17, {size_bytes / 1e6:.2f} MB, FP32.
-- Training: `{command} --out DIR`, PyTorch {facts["torch"]} on a CPU.
+- Training: `python -m training.train {options} --out DIR`, PyTorch {facts["torch"]} on a CPU.
   Digest of all settings: `{facts["settings_digest"][:16]}`. The same seed gives the same model on the same
   machine and library versions; elsewhere rounding differs.
-- CPU time with ONNX Runtime, one thread, on a {speed["processor"]} machine with {speed["cores"]} shared cores:
+- CPU time with ONNX Runtime, one thread, on a {speed["processor"]} machine with {speed["cores"]} cores:
   {speed["cpu_ms_per_frame_batch_1"]} ms per frame alone, {speed["cpu_ms_per_frame_batch_3"]} ms in a batch of
   three.
 - SHA-256 of `model.onnx`: `{manifest.sha256}`
@@ -55,8 +55,8 @@ def _interface(manifest: ModelManifest) -> str:
 - `{spec.name}`: float32 [N, 3, {spec.height}, {spec.width}], {spec.color}, pixel / 255. Frames keep their
   shape; the rest is filled with grey {spec.pad}.
 - `{manifest.outputs.heatmap}`: float32 [N, {count}, {cells}, {cells}], 0..1. Zero everywhere except at peaks:
-  cells whose best class beats that of the eight neighbours. **A peak is one item**; it keeps the scores of all
-  classes, so a reader takes the best class per cell, not every class above the threshold.
+  cells whose best class beats that of the eight neighbours. **A peak is one item**; it keeps the scores of
+  all classes, so a reader takes the best class per cell, not every class above the threshold.
 - `{manifest.outputs.boxes}`: float32 [N, 4, {cells}, {cells}]: cx, cy, w, h as fractions of the input.
 - A detection is a peak of at least {decoder.score_threshold}. Which item it is, given that it is one: softmax
   over the classes of logit(score) / {manifest.temperature} (the manifest's `temperature`).
@@ -102,13 +102,15 @@ def _limits(manifest: ModelManifest) -> str:
 - Dim light and a smeared lens cost accuracy, see the table; one temperature serves all lights.
 - It answers with one of its {len(manifest.classes)} items even for something it has never seen: there is no
   "unknown" class.
-- Two items whose centres are less than about {2 * manifest.decoder.stride} input pixels apart are found as one.
+- Two items whose centres are less than about {2 * manifest.decoder.stride} input pixels apart are found as
+  one.
 """
 
 
 def _items(manifest: ModelManifest) -> str:
     rows = "\n".join(
-        f"| {number} | `{item.item_id}` | {item.name} | {item.barcode} | {item.weight_g:g} ± {item.weight_sd_g:g} |"
+        f"| {number} | `{item.item_id}` | {item.name} | {item.barcode} "
+        f"| {item.weight_g:g} ± {item.weight_sd_g:g} |"
         for number, item in enumerate(manifest.classes)
     )
     return f"""## Items
