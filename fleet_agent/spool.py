@@ -211,7 +211,8 @@ class Spool:
         """
         rows = self._all(
             "SELECT m.id, b.boot, m.channel, m.seq, m.payload FROM messages m"
-            " JOIN boots b ON b.ix = m.boot_ix WHERE m.id > ? AND m.channel = ? AND (m.kind = 'gap') = ? ORDER BY m.id LIMIT ?",
+            " JOIN boots b ON b.ix = m.boot_ix WHERE m.id > ? AND m.channel = ?"
+            " AND (m.kind = 'gap') = ? ORDER BY m.id LIMIT ?",
             after_row,
             channel,
             gaps,

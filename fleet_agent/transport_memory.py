@@ -1,4 +1,4 @@
-"""A broker and a cloud in memory: the double of the MQTT transport, for tests and for carts without a network.
+"""A broker and a cloud in memory: the double of the MQTT transport.
 
 It stores what arrives the way the real cloud does (each sequence number once, gaps cover numbers) and
 answers with the watermark.

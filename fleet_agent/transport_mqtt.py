@@ -90,8 +90,8 @@ class MqttTransport:
         self._password = read_password(config)
         self._protocol = "5" if config.protocol == "auto" else config.protocol
         self._wake_read, self._wake_write = socket.socketpair()
-        self._wake_read.setblocking(False)
-        self._wake_write.setblocking(False)
+        for end in (self._wake_read, self._wake_write):
+            end.settimeout(0.0)  # never blocks
         self._stopping = threading.Event()
         self._stop_deadline_s = float("inf")
         self._connected = False
@@ -160,7 +160,7 @@ class MqttTransport:
             except TransportError as error:
                 log.warning("broker not reached", client=self._client_id, why=str(error))
             except AgentError as error:
-                log.error("spool failed", client=self._client_id, why=str(error))
+                log.warning("spool failed", client=self._client_id, why=str(error))
             self._stopping.wait(self._backoff_s(failures))
 
     def _connect_and_serve(self, outbox: Outbox) -> None:
@@ -238,7 +238,7 @@ class _Connection:
         self._subscribed = True
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        self._received.append(message.payload)
+        self._received.append(bytes(message.payload))
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
         self._unanswered_mids.discard(mid)

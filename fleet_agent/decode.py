@@ -1,0 +1,81 @@
+"""The network's outputs to detections, for the `center` head.
+
+Outputs: `scores` B x C x H x W after sigmoid, zero where a cell is not the peak of its class in its
+3 x 3 neighbourhood; `boxes` B x 4 x H x W with centre x, centre y, width, height as fractions of the
+input. Objects as points: Zhou, Wang, Krähenbühl 2019 (arXiv 1904.07850).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fleet_agent.errors import EngineError
+from fleet_agent.perception import Detection, ModelManifest, Tensor
+from fleet_agent.preprocess import Letterbox
+
+
+def decode_center(
+    outputs: Mapping[str, Tensor], manifest: ModelManifest, letterboxes: Sequence[Letterbox]
+) -> list[list[Detection]]:
+    """Return the detections of each frame, the surest first.
+
+    Args:
+        outputs: Of the engine, by name.
+        manifest: Names of the outputs and thresholds.
+        letterboxes: Where each frame lies in the input; their number is that of the frames.
+
+    Raises:
+        EngineError: an output is missing or not of the agreed shape.
+    """
+    scores, boxes = _outputs(outputs, manifest, len(letterboxes))
+    return [_frame(scores[ix], boxes[ix], manifest, letterbox) for ix, letterbox in enumerate(letterboxes)]
+
+
+def _outputs(outputs: Mapping[str, Tensor], manifest: ModelManifest, frames: int) -> tuple[Tensor, Tensor]:
+    names = manifest.outputs
+    for name in (names.heatmap, names.boxes):
+        if name not in outputs:
+            raise EngineError(f"the model has no output {name!r}")
+    scores, boxes = outputs[names.heatmap], outputs[names.boxes]
+    classes = len(manifest.classes)
+    if scores.ndim != 4 or scores.shape[0] < frames or scores.shape[1] != classes:
+        raise EngineError(f"output {names.heatmap!r} is {scores.shape}, not N x {classes} x H x W")
+    if boxes.shape != (scores.shape[0], 4, *scores.shape[2:]):
+        raise EngineError(f"output {names.boxes!r} is {boxes.shape}, not N x 4 x H x W")
+    return scores, boxes
+
+
+def _frame(scores: Tensor, boxes: Tensor, manifest: ModelManifest, letterbox: Letterbox) -> list[Detection]:
+    threshold, most = manifest.decoder.score_threshold, manifest.decoder.max_detections
+    # A score that is not a number is no detection: comparing it gives False.
+    flat = np.flatnonzero(scores > threshold)
+    if not flat.size:
+        return []
+    best = flat[np.argsort(scores.ravel()[flat])[::-1][:most]]
+    items, rows, columns = np.unravel_index(best, scores.shape)
+    corners = _corners(boxes[:, rows, columns], letterbox)
+    return [
+        Detection(
+            item_ix=int(item),
+            score=float(scores[item, row, column]),
+            box=(float(corner[0]), float(corner[1]), float(corner[2]), float(corner[3])),
+            class_scores=_around(scores, int(row), int(column)),
+        )
+        for item, row, column, corner in zip(items, rows, columns, corners, strict=True)
+    ]
+
+
+def _corners(centred: Tensor, letterbox: Letterbox) -> Tensor:
+    """Turn 4 x N centred boxes of the input into N x 4 corners as fractions of the frame."""
+    half = centred[2:] / 2
+    offset = np.array([[letterbox.x], [letterbox.y]], np.float32)
+    size = np.array([[letterbox.width], [letterbox.height]], np.float32)
+    low = (centred[:2] - half - offset) / size
+    high = (centred[:2] + half - offset) / size
+    return np.asarray(np.clip(np.concatenate([low, high]), 0.0, 1.0).T, np.float32)
+
+
+def _around(scores: Tensor, row: int, column: int) -> Tensor:
+    """Each class's score near a cell: its peak may lie one cell beside another class's."""
+    near = scores[:, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+    return np.asarray(near.max(axis=(1, 2)), np.float32)
