@@ -1,8 +1,8 @@
 """Measure a trained model and write what a cart loads.
 
 ``python -m training.evaluate --run DIR --publish fleet_agent/models/v1``: the first folder is what
-``training.train`` wrote; model, manifest and model card go to the second, whose name is the model's version. The model runs in the
-cart's own ONNX Runtime engine.
+``training.train`` wrote; model, manifest and model card go to the second, whose name is the model's version.
+The model runs in the cart's own ONNX Runtime engine.
 """
 
 import argparse
