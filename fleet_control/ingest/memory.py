@@ -36,8 +36,14 @@ class MemoryBroker:
 class MemoryTransport:
     """A connection to a `MemoryBroker`."""
 
-    def __init__(self, broker: MemoryBroker, clock_ms: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        received: Callable[[], None] = lambda: None,
+        clock_ms: Callable[[], int] | None = None,
+    ) -> None:
         self._broker = broker
+        self._received = received
         self._clock_ms = clock_ms or (lambda: int(time.time() * 1000))
         self._inbox: Inbox | None = None
         self._epoch = 0
@@ -64,6 +70,7 @@ class MemoryTransport:
             self._broker.unacknowledged[packet_id] = (topic, payload, True)
             token = AckToken(self._epoch, packet_id)
             self._inbox.put(Delivery(topic, payload, self._clock_ms(), token, redelivered=sent))
+            self._received()
 
     def pause(self) -> None:
         """Nothing is read unless `deliver` is called."""
