@@ -60,7 +60,7 @@ class LiveCart:
         )
         config = cart_config(cart, shared.data_dir, shared.mqtt)
         self.cart = cart
-        self._spool = Spool(Path(config.spool.path), config.spool)
+        self._spool = Spool(Path(config.spool.path), config.spool, owner=f"{cart.store_id}/{cart.cart_id}")
         self.agent = Agent(
             config,
             cameras=[

@@ -68,8 +68,8 @@ class Theatre:
         self._set(self.stage.wheeled_to(aisle))
 
     def empty(self) -> None:
-        """Take the shopping out at the till."""
-        self._set(Stage(aisle=self.stage.aisle))
+        """Take the shopping out at the till, where the scale is set to its new zero."""
+        self._set(self.stage.emptied(self._monotonic_s()))
 
     @property
     def changes(self) -> int:

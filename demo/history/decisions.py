@@ -56,7 +56,7 @@ class Decisions:
         camera_p: Each camera's probability of the decided item.
         disagree: How many cameras would have decided otherwise.
         change_g: Weight change.
-        residual_g: Weight change minus what the decision would weigh.
+        residual_g: Size of the weight change minus what the decision would weigh.
         asked: Whether the shopper was asked.
         decision_ms: Camera to decision.
         corrected: A shopper corrected it.
@@ -122,7 +122,7 @@ def draw_decisions(world: World, cart: Cart, hours: Hours, rng: np.random.Genera
         camera_p=camera_p,
         disagree=disagree,
         change_g=change_g,
-        residual_g=change_g - np.where(adds, 1, -1) * said_quantity * WEIGHTS[said],
+        residual_g=np.abs(change_g) - said_quantity * WEIGHTS[said],
         asked=asked,
         decision_ms=_decision_times(hours, hour, rng),
         corrected=wrong & ~asked & (rng.random(n) < CORRECTS_WRONG),

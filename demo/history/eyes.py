@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from demo.carts.camera import FRAME_WIDTH, view_of
 from demo.world.faults import SMEAR_LEVEL, SMEAR_PRINT
+from fleet_agent.quality import Quality
 from fleet_protocol.signals import BLUR, BRIGHTNESS, Signal
 from training.scenes import LensState, Light, SceneRenderer, SceneState
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
-Measure = Callable[[Pixels], tuple[float, float]]
+Measure = Callable[[Pixels], Quality]
 
 # Light levels that are measured; between two of them the nearest counts. Finer costs start-up time.
 LEVELS: tuple[float, ...] = tuple(round(0.28 + 0.04 * i, 2) for i in range(23))
@@ -55,7 +56,7 @@ def measure_eyes(cameras: Sequence[str], kelvin: float, measure: Measure, seed: 
     Args:
         cameras: Names.
         kelvin: Colour of the light.
-        measure: The agent's own measurement: pixels to (brightness, sharpness).
+        measure: The agent's own measurement.
         seed: Of places and noise.
     """
     tables: dict[tuple[str, str], Floats] = {}
@@ -82,6 +83,8 @@ def _measure_camera(
             for smeared, lens in enumerate((LensState(), LensState(SMEAR_LEVEL, SMEAR_PRINT))):
                 lit = replace(scene, light=Light(light, kelvin), lens=lens)
                 for _ in range(FRAMES_PER_PLACE):
-                    brightness, blur = measure(renderer.render(lit, rng))
-                    tables[BRIGHTNESS.name, camera][level, smeared, BRIGHTNESS.bin_of(brightness)] += weight
-                    tables[BLUR.name, camera][level, smeared, BLUR.bin_of(blur)] += weight
+                    seen = measure(renderer.render(lit, rng))
+                    tables[BRIGHTNESS.name, camera][level, smeared, BRIGHTNESS.bin_of(seen.brightness)] += (
+                        weight
+                    )
+                    tables[BLUR.name, camera][level, smeared, BLUR.bin_of(seen.sharpness)] += weight

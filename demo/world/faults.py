@@ -17,9 +17,9 @@ LAMP_FLOOR = 0.36
 # The smear came this long before the end of the history, within two hours.
 SMEAR_SINCE_DAYS = 3.0
 SMEAR_BUILD_UP_MS = 2 * _HOUR_MS
-SMEAR_LEVEL = 0.8
+SMEAR_LEVEL = 0.95
 # The renderer knows many prints; this one covers the middle.
-SMEAR_PRINT = 3
+SMEAR_PRINT = 18
 
 LAMP_NAME = "lamp"
 SMEAR_NAME = "smear"

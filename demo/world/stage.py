@@ -89,11 +89,14 @@ class Stage:
         settled: Pieces that lay in the cart before the movement.
         movement: What is under way, or was last; None before the first.
         aisle: Where along the shelves the cart stands, 0 to 1.
+        tare_g: What the scale shows beyond the weight in the cart. At the till it is set so that the
+            reading does not jump: taking the shopping out there is no movement of items.
     """
 
     settled: tuple[Piece, ...] = ()
     movement: Movement | None = None
     aisle: float = 0.0
+    tare_g: float = 0.0
 
     def busy_at(self, now_s: float) -> bool:
         """Tell whether a hand is in the picture."""
@@ -102,7 +105,7 @@ class Stage:
 
     def load_g(self, now_s: float) -> float:
         """Return the weight on the load cell, with the ringing after a change."""
-        load_g = sum(piece.weight_g for piece in self.settled)
+        load_g = self.tare_g + sum(piece.weight_g for piece in self.settled)
         movement = self.movement
         if movement is None or now_s < movement.lands_s:
             return load_g
@@ -122,11 +125,11 @@ class Stage:
         if movement is None:
             return self
         if movement.move.direction is Direction.ADD:
-            return Stage((*self.settled, *movement.pieces), None, self.aisle)
+            return replace(self, settled=(*self.settled, *movement.pieces), movement=None)
         left = list(self.settled)
         for piece in movement.pieces:
             left.remove(piece)
-        return Stage(tuple(left), None, self.aisle)
+        return replace(self, settled=tuple(left), movement=None)
 
     def begin(self, rng: np.random.Generator, move: Move, now_s: float) -> "Stage":
         """Return the stage with a new movement; weights of added pieces are drawn.
@@ -142,8 +145,12 @@ class Stage:
         if len(pieces) != move.quantity:
             msg = f"there are not {move.quantity} of {move.item_id} in the cart"
             raise ValueError(msg)
-        return Stage(rest.settled, Movement(move, now_s, pieces), self.aisle)
+        return replace(rest, movement=Movement(move, now_s, pieces))
 
     def wheeled_to(self, aisle: float) -> "Stage":
         """Return the stage at another place in the shop."""
         return replace(self.after(), aisle=aisle)
+
+    def emptied(self, now_s: float) -> "Stage":
+        """Return the stage after the till: nothing in the cart, and the scale's reading its new zero."""
+        return Stage(aisle=self.aisle, tare_g=self.after().load_g(now_s))

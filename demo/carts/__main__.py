@@ -1,0 +1,78 @@
+"""`python -m demo.carts`: the carts of one store, until it is told to stop."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from demo.broker_address import PASSWORD_ENV, mqtt_config
+from demo.data_dir import DataDir
+from demo.errors import DemoError
+from demo.logs import log_to_stderr
+from demo.model import MODEL_DIR, present_manifest
+from demo.world.record import require_record
+from demo.world.settings import World
+from demo.world.truth import open_truth
+from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeEngine
+from fleet_agent.errors import AgentError
+
+
+def main() -> int:
+    """Run one store's carts."""
+    parser = argparse.ArgumentParser(prog="python -m demo.carts", description=__doc__)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--store", required=True)
+    parser.add_argument("--broker", required=True, help=f"the password comes from {PASSWORD_ENV}")
+    options = parser.parse_args()
+    log_to_stderr()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        run_store(options.data_dir, options.store, options.broker, stopping)
+    except (DemoError, AgentError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def run_store(data_dir: Path, store_id: str, broker: str, stopping: threading.Event) -> None:
+    """Run the carts of a store until the stop.
+
+    Raises:
+        DemoError: the data directory, the store or the model is not there.
+        AgentError: the model or a spool cannot be opened.
+    """
+    # After the signal handlers: importing OpenCV takes longer than an impatient stop.
+    from demo.carts.host import Staffing, StoreHost  # noqa: PLC0415
+
+    record = require_record(data_dir)
+    world = World(record.settings)
+    world.store(store_id)
+    manifest = present_manifest()
+    engine = OnnxRuntimeEngine(MODEL_DIR / "model.onnx", manifest, threads=1)
+    with open_truth(DataDir(data_dir).truth) as truth:
+        shared = Staffing(
+            world=world,
+            data_dir=DataDir(data_dir),
+            start=record.starts,
+            mqtt=mqtt_config(broker, os.environ),
+            engine=engine,
+            manifest=manifest,
+            truth=truth,
+        )
+        host = StoreHost(store_id, shared)
+        cameras = sum(len(live.cart.cameras) for live in host.carts)
+        host.run(stopping, on_started=lambda: _say_ready(len(host.carts), cameras))
+    engine.close()
+
+
+def _say_ready(carts: int, cameras: int) -> None:
+    sys.stdout.write(f"READY {carts} carts, {cameras} cameras\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
