@@ -31,7 +31,7 @@ class TrainSettings:
 
     seed: int = 7
     scenes: int = 14_000
-    epochs: int = 9
+    epochs: int = 8
     batch: int = 32
     peak_learning_rate: float = 4e-3
     weight_decay: float = 2e-4

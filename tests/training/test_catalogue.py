@@ -44,6 +44,10 @@ def test_some_pairs_cannot_be_told_apart_by_weight() -> None:
         if a.item_id < b.item_id
         and abs(a.weight_g - b.weight_g) < 3 * (a.weight_sd_g**2 + b.weight_sd_g**2) ** 0.5
     }
-    assert {("cola-classic", "cola-zero"), ("milk-skim", "milk-whole"), ("cereal-choco", "cereal-honey")} <= alike
+    assert {
+        ("cola-classic", "cola-zero"),
+        ("milk-skim", "milk-whole"),
+        ("cereal-choco", "cereal-honey"),
+    } <= alike
     assert ("chips-paprika", "tuna-can") in alike
     assert len(alike) < 60  # of 190: the weight still tells most pairs apart

@@ -43,11 +43,13 @@ def test_overlap_by_hand() -> None:
 
 def test_perfect_detections_score_one() -> None:
     """All items found, nothing else: 1."""
-    assert average_precision([[found(0.9, HERE)], [found(0.4, THERE)]], [[truth(HERE)], [truth(THERE)]], 0) == 1
+    assert (
+        average_precision([[found(0.9, HERE)], [found(0.4, THERE)]], [[truth(HERE)], [truth(THERE)]], 0) == 1
+    )
 
 
 def test_right_wrong_right_by_hand() -> None:
-    """Right, wrong, right among two items: precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1, so 1/2 + 1/2 * 2/3 = 5/6."""
+    """Right, wrong, right among two items: precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1: in all 5/6."""
     frames = [[found(0.9, HERE), found(0.8, THERE)], [found(0.7, HERE)]]
     assert average_precision(frames, [[truth(HERE)], [truth(HERE)]], 0) == pytest.approx(5 / 6)
 
@@ -59,8 +61,10 @@ def test_a_second_detection_of_the_same_item_is_wrong() -> None:
 
 
 def test_missed_items_and_wrong_places_cost() -> None:
-    """One of two items found: 1/2. A box in the wrong place: 0. Nothing found: 0. No item at all: no value."""
-    assert average_precision([[found(0.9, HERE)], []], [[truth(HERE)], [truth(HERE)]], 0) == pytest.approx(0.5)
+    """One of two items found: 1/2. A wrong place: 0. Nothing found: 0. No item at all: no value."""
+    assert average_precision([[found(0.9, HERE)], []], [[truth(HERE)], [truth(HERE)]], 0) == pytest.approx(
+        0.5
+    )
     assert average_precision([[found(0.9, THERE)]], [[truth(HERE)]], 0) == 0
     assert average_precision([[]], [[truth(HERE)]], 0) == 0
     assert average_precision([[found(0.9, HERE)]], [[]], 0) is None

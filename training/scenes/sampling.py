@@ -20,7 +20,7 @@ class SceneSampler:
         exposure_s: Shortest and longest shutter time.
         noise: Least and most sensor noise.
         calm_share: Share of frames with no hand at all.
-        empty_hand_share: Share of frames with an empty hand only.
+        empty_hand_share: Share of frames with an empty hand only; with too few, hands pass as items.
         second_hand_share: Share of frames with a second hand that carries something.
     """
 
@@ -31,7 +31,7 @@ class SceneSampler:
     exposure_s: tuple[float, float] = (0.004, 0.030)
     noise: tuple[float, float] = (0.3, 2.4)
     calm_share: float = 0.04
-    empty_hand_share: float = 0.07
+    empty_hand_share: float = 0.15
     second_hand_share: float = 0.20
 
     def draw(self, rng: np.random.Generator) -> SceneState:
