@@ -44,6 +44,9 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 # A broker that accepts TCP and then says nothing is given up after this.
 CONNACK_TIMEOUT_S = 10.0
+# The same for an attempt at level 5: amqtt misreads its CONNECT and waits for more bytes for ever.
+# Lower takes a slow broker of MQTT 5 for an old one, which costs only its Receive Maximum.
+LEVEL_5_TIMEOUT_S = 2.0
 # Packets read between two looks at acknowledgements to send.
 READ_CHUNK = 100
 # Watermarks sent and not yet acknowledged by the broker; the rest waits where it can be replaced.
@@ -184,7 +187,8 @@ class MqttTransport:
         return was_ready
 
     def _serve(self, client: paho.Client) -> None:
-        give_up_s = time.monotonic() + CONNACK_TIMEOUT_S
+        patience_s = LEVEL_5_TIMEOUT_S if self._protocol == paho.MQTTv5 else CONNACK_TIMEOUT_S
+        give_up_s = time.monotonic() + patience_s
         while not self._is_flushed(client):
             if not self._greeted and time.monotonic() > give_up_s:
                 self._refusal = "it accepted the connection and then did not answer"
