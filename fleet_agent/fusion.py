@@ -187,7 +187,8 @@ def _weight(change_g: float, classes: Sequence[ItemClass], config: FusionConfig)
 
 def _softmax(logs: Floats) -> Floats:
     shifted: Floats = np.exp(logs - logs.max())
-    return shifted / shifted.sum()
+    shifted /= shifted.sum()
+    return shifted
 
 
 def _decide(
@@ -226,7 +227,7 @@ def _decide(
 def _residual_g(
     item_ix: int | None, quantity: int, change_g: float, classes: Sequence[ItemClass]
 ) -> float | None:
-    """Return how much heavier the movement was than the decision; positive is too heavy."""
+    """Return measured minus expected change, both signed."""
     if item_ix is None:
         return None
-    return abs(change_g) - quantity * classes[item_ix].weight_g
+    return change_g - math.copysign(quantity * classes[item_ix].weight_g, change_g)

@@ -1,10 +1,12 @@
 """Gauges of the machine the cart runs on."""
 
+import platform
 from pathlib import Path
 
 import psutil
 
 THERMAL = Path("/sys/class/thermal")
+DEVICE_TREE_MODEL = Path("/proc/device-tree/model")
 
 
 class Host:
@@ -27,6 +29,15 @@ class Host:
         if temperatures:
             found["temp_c"] = max(temperatures)
         return found
+
+
+def hardware_name() -> str:
+    """Return what the machine calls itself: a board's name where it has one."""
+    try:
+        model = DEVICE_TREE_MODEL.read_text(encoding="ascii").strip("\0\n ")
+    except (OSError, UnicodeDecodeError):
+        model = f"{platform.system()} {platform.machine()}"
+    return model[:64]
 
 
 def _zones() -> list[Path]:

@@ -1,7 +1,10 @@
 """The spool's tables, and opening the file: damaged ones are moved aside, never deleted."""
 
+import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 from fleet_agent.errors import SpoolError
 
@@ -108,3 +111,22 @@ def _move_aside(path: Path) -> Path:
         if companion.exists():
             companion.rename(aside.with_name(aside.name + suffix))
     return aside
+
+
+def probe(path: Path) -> str:
+    """Tell what is in a spool without changing it, for `check`.
+
+    Raises:
+        SpoolError: its folder cannot be written, or the file cannot be read.
+    """
+    folder = next((parent for parent in path.parents if parent.exists()), path.parent)
+    if not os.access(folder, os.W_OK):
+        raise SpoolError(f"{folder} cannot be written")
+    if not path.exists():
+        return f"{path} will be made"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            held = connection.execute("SELECT count(*) FROM messages").fetchone()[0]
+    except sqlite3.Error as error:
+        raise SpoolError(f"{path}: {error}") from error
+    return f"{path} holds {held} messages"

@@ -1,0 +1,125 @@
+"""`cartwright-agent check`: opens everything a configuration names and says what is wrong."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet_agent.cameras import make_camera
+from fleet_agent.config import CameraConfig, CartConfig
+from fleet_agent.errors import AgentError, CameraLostError, ScaleLostError
+from fleet_agent.launch import client_id, load_model, model_directory
+from fleet_agent.ports import Clock
+from fleet_agent.quality import measure
+from fleet_agent.scales import make_scale
+from fleet_agent.spool_schema import probe
+from fleet_agent.transport_mqtt import MqttTransport
+
+# Longest wait for a camera's first frame and for a scale's first reading.
+FIRST_DATA_S = 5.0
+
+
+MODEL_REMEDY = "set model.directory to a folder with model.onnx and manifest.json"
+SCALE_REMEDY = "check [scale]: port, speed, cable, permission"
+SPOOL_REMEDY = "check spool.path and its folder's permissions"
+BROKER_REMEDY = "check [mqtt]: host, port, user, certificates, firewall"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one part says.
+
+    Attributes:
+        part: Such as `camera front`.
+        ok: Whether it works.
+        detail: What was found, or what is wrong.
+        remedy: What to do about it; empty when it works.
+    """
+
+    part: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        verdict = "OK  " if self.ok else "FAIL"
+        remedy = f" — {self.remedy}" if self.remedy else ""
+        return f"{verdict} {self.part}: {self.detail}{remedy}"
+
+
+def check(config: CartConfig, clock: Clock) -> Iterator[Finding]:
+    """Try every part of a cart, one after the other."""
+    yield _try(
+        "model", lambda: _model(config), "set model.directory to a folder with model.onnx and manifest.json"
+    )
+    if not config.cameras:
+        yield Finding("cameras", ok=False, detail="none is configured", remedy="add a [[cameras]] table")
+    for camera in config.cameras:
+        yield _camera(camera, clock)
+    if config.scale.kind == "none":
+        yield Finding("scale", ok=True, detail="none is configured: this cart makes no item events")
+    else:
+        yield _try("scale", lambda: _scale(config, clock), SCALE_REMEDY)
+    yield _try(
+        "spool", lambda: probe(Path(config.spool.path)), "check spool.path and its folder's permissions"
+    )
+    yield _try(
+        "broker", lambda: _broker(config, clock), "check [mqtt]: host, port, user, certificates, firewall"
+    )
+
+
+def _try(part: str, trial: Callable[[], str], remedy: str) -> Finding:
+    try:
+        return Finding(part, ok=True, detail=trial())
+    except AgentError as error:
+        return Finding(part, ok=False, detail=str(error), remedy=remedy)
+
+
+def _model(config: CartConfig) -> str:
+    model = load_model(model_directory(config), threads=config.model.threads)
+    model.engine.close()
+    manifest = model.manifest
+    return f"{manifest.name} {manifest.version}, {len(manifest.classes)} items, digest {manifest.digest}"
+
+
+def _camera(camera: CameraConfig, clock: Clock) -> Finding:
+    remedy = {
+        "v4l2": "check the cable, that no other program uses it, and membership of group video",
+        "rtsp": "check the address, the network, and the variable named by password_env",
+    }.get(camera.kind, "check the path in source")
+    return _try(f"camera {camera.name}", lambda: _first_frame(camera, clock), remedy)
+
+
+def _first_frame(config: CameraConfig, clock: Clock) -> str:
+    camera = make_camera(config, clock)
+    try:
+        camera.open()
+        deadline_s = clock.monotonic_s() + FIRST_DATA_S
+        while (left_s := deadline_s - clock.monotonic_s()) > 0:
+            frame = camera.read(left_s)
+            if frame is not None:
+                height, width = frame.pixels.shape[:2]
+                look = measure(frame.pixels)
+                return f"{width} x {height}, brightness {look.brightness:.0f} of 255"
+        raise CameraLostError(config.name, f"no frame within {FIRST_DATA_S:.0f} s")
+    finally:
+        camera.close()
+
+
+def _scale(config: CartConfig, clock: Clock) -> str:
+    scale = make_scale(config.scale, clock)
+    if scale is None:
+        return "none"
+    try:
+        scale.open()
+        reading = scale.read(FIRST_DATA_S)
+        if reading is None:
+            raise ScaleLostError(f"no reading within {FIRST_DATA_S:.0f} s")
+        return "overloaded" if reading.overload else f"shows {reading.grams:.0f} g"
+    finally:
+        scale.close()
+
+
+def _broker(config: CartConfig, clock: Clock) -> str:
+    # Under another name than the running cart's, which it would push out.
+    transport = MqttTransport(config.mqtt, client_id=f"{client_id(config)}-check", clock=clock)
+    return f"{config.mqtt.host}:{config.mqtt.port} speaks MQTT {transport.probe()}"

@@ -1,0 +1,83 @@
+"""`cartwright-agent`: run one cart, or check what its configuration names."""
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from fleet_agent.check import check
+from fleet_agent.config import load_config
+from fleet_agent.errors import AgentError
+from fleet_agent.launch import Cart
+from fleet_agent.ports import SystemClock
+
+# How long a clean stop may take; systemd waits a little longer than this before it kills.
+STOP_TIMEOUT_S = 10.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    _log_to_stderr()
+    try:
+        return int(arguments.command(arguments))
+    except AgentError as error:
+        print(f"cartwright-agent: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cartwright-agent", description="One cart of a Cartwright fleet.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, text in (
+        ("run", run, "run the cart until SIGTERM or Ctrl-C"),
+        ("check", check_all, "open cameras, scale, broker and model, and report each"),
+    ):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--config", type=Path, required=True, metavar="FILE", help="the cart's TOML file")
+        sub.set_defaults(command=command)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run one cart until it is told to stop."""
+    config = load_config(arguments.config)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    cart = Cart(config)
+    cart.start()
+    print(f"READY {config.cart}", flush=True)
+    stop.wait()
+    cart.stop(STOP_TIMEOUT_S)
+    return 0
+
+
+def check_all(arguments: argparse.Namespace) -> int:
+    """Report each part; 1 if any failed."""
+    config = load_config(arguments.config)
+    failed = False
+    for finding in check(config, SystemClock()):
+        print(finding, flush=True)
+        failed = failed or not finding.ok
+    return 1 if failed else 0
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""The cart's deciding thread: looks at frames, and turns settled weight changes into item events.
+
+It sleeps until a frame is wanted, a weight change has settled, or a window ends.
+"""
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from fleet_agent.config import CartConfig
+from fleet_agent.errors import EngineError
+from fleet_agent.events import ItemEvent
+from fleet_agent.frame_buffer import FrameBuffer, Seen
+from fleet_agent.fusion import Decision, fuse
+from fleet_agent.movement import (
+    Span,
+    evidence_of,
+    frames_in,
+    last_batches,
+    newest_looked_s,
+    next_live,
+    span_of,
+)
+from fleet_agent.perception import Detection, Frame, ModelManifest
+from fleet_agent.ports import Clock
+from fleet_agent.reporter import Reporter
+from fleet_agent.settling import WeightChange
+from fleet_agent.telemetry import Telemetry
+from fleet_agent.vision import Vision
+
+log = structlog.get_logger()
+
+# Idle looks remembered per camera: the newest from before a movement is what was there already.
+IDLE_LOOKS = 4
+
+
+class Decider:
+    """One cart's perception and decisions.
+
+    Args:
+        config: Settings of the cart.
+        manifest: Of the model.
+        vision: The network and what is around it.
+        buffers: Frames by camera.
+        telemetry: Counts.
+        reporter: Where events and windows go.
+        clock: Time.
+        on_event: Told each durable item event.
+    """
+
+    def __init__(
+        self,
+        config: CartConfig,
+        manifest: ModelManifest,
+        *,
+        vision: Vision,
+        buffers: Mapping[str, FrameBuffer],
+        telemetry: Telemetry,
+        reporter: Reporter,
+        clock: Clock,
+        on_event: Callable[[ItemEvent], None] | None,
+    ) -> None:
+        self._config = config
+        self._manifest = manifest
+        self._vision = vision
+        self._buffers = buffers
+        self._telemetry = telemetry
+        self._reporter = reporter
+        self._clock = clock
+        self._on_event = on_event
+        self._condition = threading.Condition()
+        self._poked = False
+        self._stopping = False
+        self._changes: deque[WeightChange] = deque()
+        self._moving_since_s: float | None = None
+        self._settled_s = -math.inf
+        fps = config.model.idle_inference_fps
+        self._idle_period_s = 1.0 / fps if fps > 0 else math.inf
+        self._active_period_s = 1.0 / config.model.active_inference_fps
+        # When perception wants a frame again; read by the capture threads without a lock.
+        self._wanted_s = clock.monotonic_s() if fps > 0 else math.inf
+        self._window_end_s = clock.monotonic_s() + config.telemetry.window_s
+        self._idle_looks: dict[str, deque[Seen]] = {name: deque(maxlen=IDLE_LOOKS) for name in buffers}
+        self._events = 0
+
+    # Called by other threads.
+
+    def on_frame(self, frame: Frame) -> None:
+        """Take a frame of a capture thread."""
+        now_s = self._clock.monotonic_s()
+        wanted = now_s >= self._wanted_s
+        resting = self._moving_since_s is None
+        self._buffers[frame.camera].put(frame, now_s, wanted=wanted and resting)
+        if wanted:
+            self._poke()
+
+    def on_movement(self, since_s: float | None) -> None:
+        """Note that the weight begins to move, or (None) that it came back to where it was."""
+        self._moving_since_s = since_s
+        self._want_after(0.0 if since_s is not None else self._idle_period_s)
+        self._poke()
+
+    def on_change(self, change: WeightChange) -> None:
+        """Note a settled change."""
+        self._changes.append(change)
+        self._moving_since_s = None
+        self._poke()
+
+    def stop(self) -> None:
+        """End `run` after what it is doing."""
+        self._stopping = True
+        self._poke()
+
+    def _want_after(self, period_s: float) -> None:
+        self._wanted_s = self._clock.monotonic_s() + period_s
+
+    def _poke(self) -> None:
+        with self._condition:
+            self._poked = True
+            self._condition.notify()
+
+    # The deciding thread.
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        while not self._stopping:
+            now_s = self._clock.monotonic_s()
+            if self._changes:
+                self._decide(self._changes.popleft())
+            elif now_s >= self._window_end_s:
+                self._window_end_s = now_s + self._config.telemetry.window_s
+                self._reporter.close_window()
+            elif not self._look(now_s):
+                self._sleep(now_s)
+
+    def _sleep(self, now_s: float) -> None:
+        until_s = self._window_end_s
+        # A frame that comes when one is wanted wakes us; one that came before is waiting for its time.
+        if self._wanted_s > now_s and any(buffer.has_new for buffer in self._buffers.values()):
+            until_s = min(until_s, self._wanted_s)
+        with self._condition:
+            if not self._poked and until_s > now_s:
+                self._condition.wait(until_s - now_s)
+            self._poked = False
+
+    def _look(self, now_s: float) -> bool:
+        """Look at frames if it is time and there are some; False when there is nothing to do."""
+        since_s = self._moving_since_s
+        if now_s < self._wanted_s:
+            return False
+        batch = self._live_batch(since_s) if since_s is not None else self._idle_batch(now_s)
+        if not batch:
+            return False
+        self._want_after(self._idle_period_s if since_s is None else self._active_period_s)
+        self._run_vision(batch)
+        return True
+
+    def _idle_batch(self, now_s: float) -> list[Seen]:
+        self._wait_for_others()
+        taken = {name: buffer.take(now_s) for name, buffer in self._buffers.items()}
+        for name, seen in taken.items():
+            if seen is not None:
+                self._idle_looks[name].append(seen)
+        return [seen for seen in taken.values() if seen is not None]
+
+    def _wait_for_others(self) -> None:
+        """Give the cameras that are a little late a chance to be in the same batch."""
+        new = sum(buffer.has_new for buffer in self._buffers.values())
+        if 0 < new < len(self._buffers) and self._config.capture.batch_window_ms:
+            with self._condition:
+                self._condition.wait(self._config.capture.batch_window_ms / 1000.0)
+
+    def _live_batch(self, since_s: float) -> list[Seen]:
+        span = self._span(since_s, math.inf)
+        frames = frames_in(self._buffers, span)
+        budget = self._config.capture.event_frames
+        chosen = [next_live(seen, span, budget) for seen in frames.values()]
+        return [seen for seen in chosen if seen is not None]
+
+    def _span(self, onset_s: float, moved_s: float) -> Span:
+        return span_of(
+            self._config.capture, onset_s=onset_s, moved_s=moved_s, previous_settled_s=self._settled_s
+        )
+
+    def _run_vision(self, batch: list[Seen]) -> None:
+        try:
+            self._vision.look(batch)
+        except EngineError as error:
+            # Without detections the shopper is asked; the cart goes on.
+            log.warning("inference failed", cart=self._config.cart, why=str(error))
+            self._telemetry.count("engine_errors")
+            for seen in batch:
+                seen.detections = ()
+
+    def _decide(self, change: WeightChange) -> None:
+        span = self._span(change.started_s, change.moved_s)
+        frames = frames_in(self._buffers, span)
+        for batch in last_batches(frames, self._config.capture.event_frames):
+            self._run_vision(batch)
+        begun_s = self._clock.monotonic_s()
+        decision = fuse(
+            evidence_of(frames, self._clutter(span)),
+            change.change_g,
+            self._manifest.classes,
+            self._config.fusion,
+            temperature=self._manifest.temperature,
+        )
+        decided_s = self._clock.monotonic_s()
+        self._telemetry.time("fuse", decided_s - begun_s)
+        newest_s = newest_looked_s(frames)
+        decision_s = None if newest_s is None else decided_s - newest_s
+        if decision_s is not None:
+            self._telemetry.time("camera_to_decision", decision_s)
+        self._telemetry.decision(decision)
+        self._settled_s = change.settled_s
+        if self._moving_since_s is None:
+            self._want_after(self._idle_period_s)
+        self._publish(self._event(decision, change, decision_s))
+
+    def _clutter(self, span: Span) -> dict[str, tuple[Detection, ...]]:
+        """Return what each camera saw when nothing moved, before this movement's frames begin."""
+        found: dict[str, tuple[Detection, ...]] = {}
+        for name, looks in self._idle_looks.items():
+            while looks and looks[-1].frame.captured_s >= span.first_s:
+                looks.pop()  # it shows this movement's hand
+            if looks:
+                found[name] = looks[-1].detections or ()
+        return found
+
+    def _event(self, decision: Decision, change: WeightChange, decision_s: float | None) -> ItemEvent:
+        self._events += 1
+        classes = self._manifest.classes
+        return ItemEvent(
+            event_id=self._reporter.event_id(self._events),
+            at_ms=self._clock.epoch_ms(),
+            session_id=self._reporter.session_id,
+            item_id=None if decision.item_ix is None else classes[decision.item_ix].item_id,
+            quantity=decision.quantity,
+            direction=decision.direction,
+            posterior=decision.posterior,
+            top=tuple((classes[ix].item_id, p) for ix, p in decision.top),
+            camera_confidence=decision.camera_confidence,
+            weight_change_g=change.change_g,
+            weight_residual_g=decision.weight_residual_g,
+            outcome=decision.outcome,
+            decision_ms=None if decision_s is None else decision_s * 1000.0,
+        )
+
+    def _publish(self, event: ItemEvent) -> None:
+        if self._reporter.item(event) and self._on_event is not None:
+            try:
+                self._on_event(event)
+            except Exception:  # somebody else's callback does not stop the cart
+                log.exception("on_event failed", cart=self._config.cart)

@@ -1,0 +1,58 @@
+"""Frames through the network, with every stage timed."""
+
+from collections.abc import Sequence
+
+from fleet_agent.decode import decode_center
+from fleet_agent.frame_buffer import Seen
+from fleet_agent.perception import ModelManifest, PerceptionEngine
+from fleet_agent.ports import Clock
+from fleet_agent.preprocess import Preprocessor
+from fleet_agent.telemetry import Telemetry
+
+
+class Vision:
+    """Looks at up to one frame per camera at once. One thread owns it.
+
+    Args:
+        engine: The network.
+        manifest: Of its model.
+        cameras: How many there are: the largest batch.
+        telemetry: Counts queue, preprocess, infer and decode.
+        clock: Time.
+    """
+
+    def __init__(
+        self,
+        engine: PerceptionEngine,
+        manifest: ModelManifest,
+        *,
+        cameras: int,
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> None:
+        self._engine = engine
+        self._manifest = manifest
+        self._preprocessor = Preprocessor(manifest.input, max(1, cameras))
+        self._telemetry = telemetry
+        self._clock = clock
+
+    def look(self, batch: Sequence[Seen]) -> None:
+        """Fill in the detections of frames, at most one per camera.
+
+        Raises:
+            EngineError: the network failed; the frames stay without detections.
+        """
+        begun_s = self._clock.monotonic_s()
+        for seen in batch:
+            self._telemetry.time("queue", begun_s - seen.put_s)
+        tensor, letterboxes = self._preprocessor.fill([seen.frame.pixels for seen in batch])
+        filled_s = self._clock.monotonic_s()
+        outputs = self._engine.infer(tensor)
+        inferred_s = self._clock.monotonic_s()
+        found = decode_center(outputs, self._manifest, letterboxes)
+        decoded_s = self._clock.monotonic_s()
+        for seen, detections in zip(batch, found, strict=True):
+            seen.detections = tuple(detections)
+        self._telemetry.time("preprocess", filled_s - begun_s)
+        self._telemetry.time("infer", inferred_s - filled_s)
+        self._telemetry.time("decode", decoded_s - inferred_s)

@@ -1,0 +1,134 @@
+"""What the cart decided and counted, as messages of the contract."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fleet_agent.events import ItemEvent, Label
+from fleet_agent.telemetry import Counts
+from fleet_protocol.messages import CartState, EventColumns, Events, HeldFrom, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who speaks.
+
+    Attributes:
+        store: Store of the cart.
+        cart: Its name.
+        boot: This start of the agent.
+        fw: Version of the agent.
+        model: Digest of the model in use, as on the wire.
+        sim: Whether all of it is simulated.
+        cameras: Their names.
+        hw: What the cart is made of.
+    """
+
+    store: str
+    cart: str
+    boot: str
+    fw: str
+    model: str
+    sim: bool
+    cameras: tuple[str, ...]
+    hw: str
+
+    def envelope(self, seq: int) -> dict[str, Any]:
+        """Return the fields that every message has."""
+        return {
+            "store": self.store,
+            "cart": self.cart,
+            "boot": self.boot,
+            "seq": seq,
+            "fw": self.fw,
+            "model": self.model,
+            "sim": self.sim,
+        }
+
+
+def item_message(identity: Identity, event: ItemEvent, seq: int) -> Events:
+    """Return the message of one item event."""
+    columns = EventColumns(
+        id=[event.event_id],
+        ts=[0],
+        type=["item"],
+        session=[event.session_id],
+        item=[event.item_id],
+        qty=[event.quantity],
+        dir=[event.direction],
+        p=[_probability(event.posterior)],
+        top=[[(item_id, _probability(p)) for item_id, p in event.top]],
+        cam=[[(camera, _probability(p)) for camera, p in event.camera_confidence]],
+        dw=[round(event.weight_change_g, 1)],
+        res=[None if event.weight_residual_g is None else round(event.weight_residual_g, 1)],
+        outcome=[event.outcome],
+        ms=[None if event.decision_ms is None else round(event.decision_ms, 2)],
+    )
+    return Events(**identity.envelope(seq), t0=event.at_ms, cols=columns)
+
+
+def label_message(identity: Identity, label: Label, *, row_id: str, at_ms: int, seq: int) -> Events:
+    """Return the message of one label."""
+    columns = EventColumns(
+        id=[row_id],
+        ts=[0],
+        type=[label.type],
+        session=[label.session_id],
+        item=[label.item_id],
+        qty=[label.quantity],
+        dir=[label.direction],
+        ref=[label.ref_event_id],
+        ref_ts=[label.ref_at_ms],
+        prob=[label.sampling_probability],
+    )
+    return Events(**identity.envelope(seq), t0=at_ms, cols=columns)
+
+
+def window_message(
+    identity: Identity, counts: Counts, *, gauges: dict[str, float], t0: int, t1: int, seq: int
+) -> Window:
+    """Return the message of one telemetry window."""
+    return Window(
+        **identity.envelope(seq),
+        t0=t0,
+        # The clock of a cart may be set back within a window.
+        t1=max(t0, t1),
+        hist=dict(counts.hist),
+        sig=dict(counts.sig),
+        cnt=dict(counts.cnt),
+        gau=gauges,
+    )
+
+
+def state_message(
+    identity: Identity, *, online: bool, session: int, at_ms: int, held: list[HeldFrom]
+) -> CartState:
+    """Return the birth of a session, or (online false) its will."""
+    if not online:
+        return CartState(
+            v=1,
+            online=False,
+            store=identity.store,
+            cart=identity.cart,
+            boot=identity.boot,
+            session=session,
+            sim=identity.sim,
+        )
+    return CartState(
+        v=1,
+        online=True,
+        store=identity.store,
+        cart=identity.cart,
+        boot=identity.boot,
+        session=session,
+        fw=identity.fw,
+        model=identity.model,
+        t=at_ms,
+        sim=identity.sim,
+        cameras=list(identity.cameras),
+        hw=identity.hw,
+        held=held,
+    )
+
+
+def _probability(p: float) -> float:
+    return round(min(1.0, max(0.0, p)), 4)
