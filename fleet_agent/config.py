@@ -36,7 +36,7 @@ class ModelConfig:
     )
     threads: Count = field(default=1, metadata=_doc("Threads of one inference. More is faster and hotter."))
     idle_inference_fps: NotNegative = field(
-        default=0.5, metadata=_doc("Inferences per second while nothing moves; 0 turns them off.")
+        default=0.2, metadata=_doc("Inferences per second while nothing moves; 0 turns them off.")
     )
     active_inference_fps: Positive = field(
         default=6.0, metadata=_doc("Most inferences per second while the weight moves.")

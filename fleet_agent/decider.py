@@ -154,8 +154,9 @@ class Decider:
         batch = self._live_batch(since_s) if since_s is not None else self._idle_batch(now_s)
         if not batch:
             return False
+        wanted_s = self._wanted_s
         self._want_after(self._idle_period_s if since_s is None else self._active_period_s)
-        self._run_vision(batch)
+        self._run_vision(batch, wanted_s)
         return True
 
     def _idle_batch(self, now_s: float) -> list[Seen]:
@@ -168,10 +169,13 @@ class Decider:
 
     def _wait_for_others(self) -> None:
         """Give the cameras that are a little late a chance to be in the same batch."""
-        new = sum(buffer.has_new for buffer in self._buffers.values())
-        if 0 < new < len(self._buffers) and self._config.capture.batch_window_ms:
-            with self._condition:
-                self._condition.wait(self._config.capture.batch_window_ms / 1000.0)
+        if not any(buffer.has_new for buffer in self._buffers.values()):
+            return
+        with self._condition:
+            self._condition.wait_for(
+                lambda: self._stopping or all(buffer.has_new for buffer in self._buffers.values()),
+                self._config.capture.batch_window_ms / 1000.0,
+            )
 
     def _live_batch(self, since_s: float) -> list[Seen]:
         span = self._span(since_s, math.inf)
@@ -185,9 +189,9 @@ class Decider:
             self._config.capture, onset_s=onset_s, moved_s=moved_s, previous_settled_s=self._settled_s
         )
 
-    def _run_vision(self, batch: list[Seen]) -> None:
+    def _run_vision(self, batch: list[Seen], wanted_s: float) -> None:
         try:
-            self._vision.look(batch)
+            self._vision.look(batch, wanted_s)
         except EngineError as error:
             # Without detections the shopper is asked; the cart goes on.
             log.warning("inference failed", cart=self._config.cart, why=str(error))
@@ -199,7 +203,7 @@ class Decider:
         span = self._span(change.started_s, change.moved_s)
         frames = frames_in(self._buffers, span)
         for batch in last_batches(frames, self._config.capture.event_frames):
-            self._run_vision(batch)
+            self._run_vision(batch, change.settled_s)
         begun_s = self._clock.monotonic_s()
         decision = fuse(
             evidence_of(frames, self._clutter(span)),

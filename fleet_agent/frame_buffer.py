@@ -66,7 +66,7 @@ class FrameBuffer:
         """
         seen = Seen(frame, now_s)
         with self._lock:
-            if self._latest is not None and wanted:
+            if wanted and self._latest is not None and self._latest.detections is None:
                 self._count("drop_full")
             self._latest = seen
             self._keep(seen, frame.captured_s)
@@ -91,8 +91,9 @@ class FrameBuffer:
 
     @property
     def has_new(self) -> bool:
-        """Whether `take` has something."""
-        return self._latest is not None
+        """Whether `take` may have something."""
+        latest = self._latest
+        return latest is not None and latest.detections is None
 
     def between(self, first_s: float, last_s: float) -> list[Seen]:
         """Return the kept frames captured in a span of time, oldest first."""

@@ -36,15 +36,20 @@ class Vision:
         self._telemetry = telemetry
         self._clock = clock
 
-    def look(self, batch: Sequence[Seen]) -> None:
+    def look(self, batch: Sequence[Seen], wanted_s: float) -> None:
         """Fill in the detections of frames, at most one per camera.
+
+        Args:
+            batch: Frames to look at.
+            wanted_s: Since when perception wanted frames: a frame that was kept for later has not
+                waited in a queue before that.
 
         Raises:
             EngineError: the network failed; the frames stay without detections.
         """
         begun_s = self._clock.monotonic_s()
         for seen in batch:
-            self._telemetry.time("queue", begun_s - seen.put_s)
+            self._telemetry.time("queue", begun_s - max(seen.put_s, min(wanted_s, begun_s)))
         tensor, letterboxes = self._preprocessor.fill([seen.frame.pixels for seen in batch])
         filled_s = self._clock.monotonic_s()
         outputs = self._engine.infer(tensor)
