@@ -30,7 +30,7 @@ class TrainSettings:
     """
 
     seed: int = 7
-    scenes: int = 14_000
+    scenes: int = 12_000
     epochs: int = 8
     batch: int = 32
     peak_learning_rate: float = 4e-3

@@ -21,6 +21,7 @@ RIM_TOP = 172
 NEAR_RIM = 13
 # How many of the last items in the basket peek out; more would cover the opening.
 BASKET_SHOWN = 5
+_BASKET_TOP = RIM_TOP + 16
 
 
 @lru_cache(maxsize=16)
@@ -69,7 +70,7 @@ def standing_picture(view: CameraView, basket: tuple[str, ...], pan: int) -> Ima
     columns = np.arange(pan, pan + FRAME_WIDTH) % PANORAMA_WIDTH
     picture = np.ascontiguousarray(aisle(view.aisle_seed)[:, columns])
     cv2.copyTo(*_inside(view), picture)
-    _basket(picture, basket)
+    _basket(picture, basket, hash_of(view.name))
     _far_rim(picture, view)
     shaded: Image = cv2.multiply(picture, _vignette(), scale=1 / 255)
     return shaded
@@ -107,16 +108,18 @@ def _inside(view: CameraView) -> tuple[Image, Image]:
     return cv2.GaussianBlur(deep, (0, 0), 1.1), mask
 
 
-def _basket(picture: Image, basket: tuple[str, ...]) -> None:
-    strip = picture[RIM_TOP + 22 :]
+def _basket(picture: Image, basket: tuple[str, ...], side: int) -> None:
+    strip = picture[_BASKET_TOP:]
+    # What reaches up too far fades into the shade below the rim.
+    shade = np.linspace(0, 2.2, strip.shape[0], dtype=np.float32).clip(0, 1)[:, None, None]
     for place, item_id in enumerate(basket[-BASKET_SHOWN:]):
-        turn = (hash_of(item_id) + 47 * place) % 360
+        turn = (hash_of(item_id) + 47 * place + side) % 360
         sprite = item_sprite(item_id, turn, 48.0).pixels
-        centre = (34 + (place * 67 + turn % 23) % 260, 247 + turn % 9 - (RIM_TOP + 22))
+        centre = (34 + (place * 67 + turn % 23) % 260, 247 + turn % 9 - _BASKET_TOP)
         matrix = cv2.getRotationMatrix2D((sprite.shape[1] / 2, sprite.shape[0] / 2), 62.0 + turn % 60, 0.82)
         matrix[:, 2] += (centre[0] - sprite.shape[1] / 2, centre[1] - sprite.shape[0] / 2)
         layer = cv2.warpAffine(sprite, matrix, (FRAME_WIDTH, strip.shape[0]), flags=cv2.INTER_LINEAR)
-        layer = cv2.GaussianBlur(layer, (0, 0), 1.5)
+        layer = np.asarray(cv2.GaussianBlur(layer, (0, 0), 1.5) * shade, np.uint8)
         opened = cv2.merge([cv2.bitwise_not(layer[..., 3])] * 3)
         strip[:] = cv2.add(
             cv2.multiply(strip, opened, scale=1 / 255), cv2.convertScaleAbs(layer[..., :3], alpha=0.55)

@@ -34,12 +34,20 @@ SLEEVES: tuple[Colour | None, ...] = (
 # Size of the drawn layers in pixels of a 320 x 240 frame, and where the middle of the palm is in them.
 WIDTH, LENGTH = 104, 330
 PALM = (52.0, 282.0)
+# The fingers' layer is cut to the rows they are in.
+_FINGER_ROWS = (258, 326)
+FINGERS_PALM = (PALM[0], PALM[1] - _FINGER_ROWS[0])
 _DRAWN_AT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class HandSprite:
-    """Both layers of one hand, uint8 (LENGTH, WIDTH, 4), BGR premultiplied by alpha, and alpha."""
+    """Both layers of one hand, uint8 (rows, WIDTH, 4), BGR premultiplied by alpha, and alpha.
+
+    Attributes:
+        behind: Arm and palm, LENGTH rows, the palm at ``PALM``.
+        fingers: Only the rows with fingers, the palm at ``FINGERS_PALM``.
+    """
 
     behind: Image
     fingers: Image
@@ -59,7 +67,8 @@ def _drawn(skin: int, sleeve: int) -> HandSprite:
     for x, reach in ((-19, 24), (-6.5, 31), (6.5, 30), (18.5, 23)):
         _limb(fingers, [(x * 0.9, -8), (x, 8), (x * 0.96, reach)], 6.4, tone)
         _nail(fingers, (x * 0.96, reach + 1.5), tone)
-    return HandSprite(_finished(behind), _finished(fingers))
+    first, last = _FINGER_ROWS
+    return HandSprite(_finished(behind), np.ascontiguousarray(_finished(fingers)[first:last]))
 
 
 def _blank() -> Image:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from training.scenes import backdrop, optics
-from training.scenes.hand import PALM, hand_sprite
+from training.scenes.hand import FINGERS_PALM, PALM, hand_sprite
 from training.scenes.sprites import Sprite, item_sprite
 from training.scenes.state import CameraView, Gesture, SceneState, arm_vector, hand_position, hand_speed
 from training.scenes.surfaces import Floats, Image
@@ -99,21 +99,37 @@ class SceneRenderer:
         arm = arm_vector(self.view, gesture)
         centre = hand_position(self.view, gesture) * self._scale
         sprite = self._carried(gesture)
-        matrix, outline = self._item_pose(gesture, sprite, centre)
+        pose, outline = self._item_pose(gesture, sprite, centre)
         palm = self._palm(gesture, arm, centre, outline)
-        hand = hand_sprite(gesture.skin, gesture.sleeve)
-        hand_matrix = _placed(arm_turn_deg(arm), self._hand_scale(gesture), PALM, palm)
-        layer = self._warp(hand.behind, hand_matrix)
-        fingers = self._warp(hand.fingers, hand_matrix)
+        hand, zoom, turn = (
+            hand_sprite(gesture.skin, gesture.sleeve),
+            self._hand_scale(gesture),
+            arm_turn_deg(arm),
+        )
+        arm_pose = _placed(turn, zoom, PALM, palm)
+        finger_pose = _placed(turn, zoom, FINGERS_PALM, palm)
+        near = self._region((hand.fingers, finger_pose), *([] if sprite is None else [(sprite.pixels, pose)]))
+        area = self._region((hand.behind, arm_pose)).joined(near)
+        if area.empty:
+            return []
+        layer = area.warp(hand.behind, arm_pose)
         boxes: list[TruthBox] = []
-        if sprite is not None and outline is not None:
-            item = self._warp(sprite.pixels, matrix)
-            boxes = self._truth(str(gesture.item_id), outline, item, fingers)
-            _over(layer, item)
-        _over(layer, fingers)
+        if not near.empty:
+            fingers = near.warp(hand.fingers, finger_pose)
+            if sprite is not None and outline is not None:
+                item = near.warp(sprite.pixels, pose)
+                boxes = self._truth(
+                    str(gesture.item_id), outline, cv2.subtract(item[..., 3], fingers[..., 3]), near
+                )
+                _over(near.of(layer, area), item)
+            _over(near.of(layer, area), fingers)
         travel = hand_speed(self.view, gesture) * (state.sensor.exposure_s * self._scale)
-        _blend(picture, layer, optics.motion_kernel(travel))
+        _blend(picture, layer, area, optics.motion_kernel(travel))
         return boxes
+
+    def _region(self, *placed: tuple[Image, Floats]) -> "Region":
+        frame = Region(0, 0, self.width, self.height)
+        return frame.cut_to([_corners(sprite, matrix) for sprite, matrix in placed])
 
     def _carried(self, gesture: Gesture) -> Sprite | None:
         if not gesture.carries_item or gesture.item_id is None:
@@ -142,22 +158,74 @@ class SceneRenderer:
         back = reach * (1.0 - 0.62 * gesture.grip) - 4.0 * self._scale
         return np.asarray(centre - arm * back, np.float32)
 
-    def _warp(self, sprite: Image, matrix: Floats) -> Image:
-        warped: Image = cv2.warpAffine(sprite, matrix, (self.width, self.height), flags=cv2.INTER_LINEAR)
-        return warped
-
-    def _truth(self, item_id: str, outline: Floats, item: Image, fingers: Image) -> list[TruthBox]:
+    def _truth(self, item_id: str, outline: Floats, shown: Image, near: "Region") -> list[TruthBox]:
         limit = np.asarray([self.width, self.height], np.float32)
         low, high = np.clip(outline.min(axis=0), 0, limit), np.clip(outline.max(axis=0) + 1, 0, limit)
         if (high - low).min() < 3.0:
             return []
-        whole = cv2.contourArea(outline)
-        x0, y0, x1, y1 = int(low[0]), int(low[1]), int(np.ceil(high[0])), int(np.ceil(high[1]))
-        shown = cv2.countNonZero(
-            cv2.bitwise_and(item[y0:y1, x0:x1, 3], cv2.bitwise_not(fingers[y0:y1, x0:x1, 3]))
-        )
+        # The near rim hides what is behind it.
+        rim = self.height - round(backdrop.NEAR_RIM * 0.6 * self._scale)
+        area = cv2.countNonZero(shown[: max(0, rim - near.top)])
         (left, top), (right, bottom) = (low / limit).tolist(), (high / limit).tolist()
-        return [TruthBox(item_id, (left, top, right, bottom), min(1.0, shown / max(whole, 1.0)))]
+        visible = min(1.0, area / max(cv2.contourArea(outline), 1.0))
+        return [TruthBox(item_id, (left, top, right, bottom), visible)]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of the frame in whole pixels; right and bottom are outside it."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def empty(self) -> bool:
+        """Whether it holds no pixel."""
+        return self.right <= self.left or self.bottom <= self.top
+
+    def cut_to(self, corners: list[Floats]) -> "Region":
+        """Return the part of this region that holds all the corners' pixels."""
+        points = np.concatenate(corners)
+        low, high = np.floor(points.min(axis=0)).astype(int) - 1, np.ceil(points.max(axis=0)).astype(int) + 2
+        return Region(
+            max(self.left, int(low[0])),
+            max(self.top, int(low[1])),
+            min(self.right, int(high[0])),
+            min(self.bottom, int(high[1])),
+        )
+
+    def joined(self, other: "Region") -> "Region":
+        """Return the smallest region around both; an empty one adds nothing."""
+        if self.empty or other.empty:
+            return other if self.empty else self
+        return Region(
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+        )
+
+    def of(self, layer: Image, around: "Region") -> Image:
+        """Return the view of a layer that covers ``around`` on this region."""
+        rows = slice(self.top - around.top, self.bottom - around.top)
+        view: Image = layer[rows, self.left - around.left : self.right - around.left]
+        return view
+
+    def warp(self, sprite: Image, matrix: Floats) -> Image:
+        """Return what a placed sprite shows in this region."""
+        shifted = matrix.copy()
+        shifted[:, 2] -= (self.left, self.top)
+        size = (self.right - self.left, self.bottom - self.top)
+        warped: Image = cv2.warpAffine(sprite, shifted, size, flags=cv2.INTER_LINEAR)
+        return warped
+
+
+def _corners(sprite: Image, matrix: Floats) -> Floats:
+    height, width = sprite.shape[:2]
+    corners = np.asarray([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float32)
+    return np.asarray(corners @ matrix.T, np.float32)
 
 
 def arm_turn_deg(arm: Floats) -> float:
@@ -172,30 +240,30 @@ def _placed(turn_deg: float, zoom: float, anchor: tuple[float, float], at: Float
 
 
 def _over(layer: Image, upper: Image) -> None:
-    """Put a premultiplied layer over another one, in place, only where the upper one has pixels."""
-    x, y, width, height = cv2.boundingRect(upper[..., 3])
-    if width == 0:
-        return
-    below, above = layer[y : y + height, x : x + width], upper[y : y + height, x : x + width]
-    below[:] = cv2.add(cv2.multiply(below, _open_part(above), scale=1 / 255), above)
+    """Put a premultiplied layer over another one of the same size, in place."""
+    inverse = cv2.bitwise_not(upper[..., 3])
+    layer[:] = cv2.add(cv2.multiply(layer, cv2.merge([inverse] * 4), scale=1 / 255), upper)
 
 
-def _open_part(layer: Image) -> Image:
-    inverse = cv2.bitwise_not(layer[..., 3])
-    opened: Image = cv2.merge([inverse] * 4)
-    return opened
-
-
-def _blend(picture: Image, layer: Image, kernel: Floats | None) -> None:
-    x, y, width, height = cv2.boundingRect(layer[..., 3])
-    if width == 0:
-        return
-    pad = 0 if kernel is None else kernel.shape[0] // 2
-    x0, y0 = max(0, x - pad), max(0, y - pad)
-    x1, y1 = min(layer.shape[1], x + width + pad), min(layer.shape[0], y + height + pad)
-    moving = np.ascontiguousarray(layer[y0:y1, x0:x1])
+def _blend(picture: Image, layer: Image, area: Region, kernel: Floats | None) -> None:
+    """Put a premultiplied layer over a part of the picture, blurred along its movement, in place."""
     if kernel is not None:
-        moving = cv2.filter2D(moving, -1, kernel, borderType=cv2.BORDER_REPLICATE)
-    below = picture[y0:y1, x0:x1]
-    opened = cv2.merge([cv2.bitwise_not(moving[..., 3])] * 3)
-    below[:] = cv2.add(cv2.multiply(below, opened, scale=1 / 255), cv2.cvtColor(moving, cv2.COLOR_BGRA2BGR))
+        pad = kernel.shape[0] // 2
+        grown = Region(
+            max(0, area.left - pad),
+            max(0, area.top - pad),
+            min(picture.shape[1], area.right + pad),
+            min(picture.shape[0], area.bottom + pad),
+        )
+        borders = (
+            area.top - grown.top,
+            grown.bottom - area.bottom,
+            area.left - grown.left,
+            grown.right - area.right,
+        )
+        layer = cv2.copyMakeBorder(layer, *borders, borderType=cv2.BORDER_CONSTANT, value=0)
+        layer = cv2.filter2D(layer, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+        area = grown
+    below = picture[area.top : area.bottom, area.left : area.right]
+    opened = cv2.merge([cv2.bitwise_not(layer[..., 3])] * 3)
+    below[:] = cv2.add(cv2.multiply(below, opened, scale=1 / 255), cv2.cvtColor(layer, cv2.COLOR_BGRA2BGR))
