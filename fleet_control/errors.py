@@ -54,23 +54,5 @@ class PublishTimeoutError(BrokerError):
         self.timeout_s = timeout_s
 
 
-class WarehouseError(FleetControlError):
-    """The warehouse."""
-
-
-class WarehouseUnreachableError(WarehouseError):
-    """It does not answer, or not now; the same request may succeed later."""
-
-
-class RowsRefusedError(WarehouseError):
-    """It answered that it will never take these rows; nothing of them was stored."""
-
-    def __init__(self, table: str, rows: int, why: str) -> None:
-        super().__init__(f"{table} refused {rows} rows: {why}")
-        self.table = table
-        self.rows = rows
-        self.why = why
-
-
 class ShutdownError(FleetControlError):
     """The service is stopping; what was not durable stays unacknowledged."""

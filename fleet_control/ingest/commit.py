@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from fleet_control.errors import RowsRefusedError, ShutdownError, WarehouseUnreachableError
+from fleet_control.errors import ShutdownError
 from fleet_control.ingest.dead_letters import REFUSED_BY_WAREHOUSE, DeadLetter
 from fleet_control.ingest.decoding import Accepted, Rejected, reject
 from fleet_control.ingest.parts import (
@@ -21,8 +21,9 @@ from fleet_control.ingest.parts import (
     states_part,
 )
 from fleet_control.ingest.plan import Plan
-from fleet_control.ingest.ports import Appender, AppendTicket
 from fleet_control.ingest.rows import DEAD_LETTER, STORED, LedgerEntry
+from queries.errors import AppendRefusedError, AppendUnavailableError
+from queries.writer.ports import Appender, AppendTicket
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +59,16 @@ class Durable:
     messages_stored: int
 
 
+class _Refused:
+    """A ticket for rows that were refused before they were sent."""
+
+    def __init__(self, error: AppendRefusedError) -> None:
+        self._error = error
+
+    def wait(self, timeout_s: float) -> bool:  # noqa: ARG002
+        raise self._error
+
+
 class Committer:
     """Writes plans. Not for concurrent use: one batch is durable before the next begins."""
 
@@ -90,10 +101,10 @@ class Committer:
 
         Raises:
             ShutdownError: the service stops.
-            RowsRefusedError: the ledger's table is not what this version writes.
+            AppendRefusedError: the ledger's table is not what this version writes.
         """
         for entry, why in self._store([ledger_part(entries)]):
-            raise RowsRefusedError("ingest_ledger", 1, f"{why} ({entry.key})")
+            raise AppendRefusedError("ingest_ledger", f"{why} ({entry.key})")
 
     def _store(self, parts: Iterable[Part]) -> Iterator[tuple[Any, str]]:
         """Append all parts; yield (item, why) of items that are refused for good."""
@@ -121,9 +132,9 @@ class Committer:
                     self._pause_s = FIRST_PAUSE_S
                     return None
                 self._check_abandoned()
-            except RowsRefusedError as error:
-                return error.why
-            except WarehouseUnreachableError as error:
+            except AppendRefusedError as error:
+                return error.detail
+            except AppendUnavailableError as error:
                 self._not_now(built.part.table, error)
                 ticket = None
 
@@ -133,15 +144,17 @@ class Committer:
             return None
         try:
             return self._appender.append(built.part.table, built.rows)
-        except WarehouseUnreachableError as error:
+        except AppendUnavailableError as error:
             self._not_now(built.part.table, error)
             return None
+        except AppendRefusedError as error:
+            return _Refused(error)
 
     def _check_abandoned(self) -> None:
         if self._abandon.is_set():
             raise ShutdownError("the service stops before the warehouse answered")
 
-    def _not_now(self, table: str, error: WarehouseUnreachableError) -> None:
+    def _not_now(self, table: str, error: AppendUnavailableError) -> None:
         self._observer.append_failed(table)
         _log.warning("the warehouse did not take rows; trying again", table=table, why=str(error))
         self._abandon.wait(self._pause_s)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pyarrow as pa
 
-from fleet_control.errors import RowsRefusedError, WarehouseUnreachableError
 from fleet_control.ingest.deliveries import AckToken, Delivery, Inbox
 from fleet_control.ingest.ledger import MessageKey
 from fleet_control.ingest.presence import Presence
 from fleet_control.ingest.rows import STORED, LedgerEntry
+from queries.errors import AppendRefusedError, AppendUnavailableError
 
 
 class MemoryBroker:
@@ -177,10 +177,10 @@ class MemoryWarehouse:
         self.attempts += 1
         self.before_append(table)
         if self.away.is_set():
-            raise WarehouseUnreachableError("the warehouse is away")
+            raise AppendUnavailableError(table, "the warehouse is away")
         reasons = (self.refuses(table, row) for row in rows.to_pylist())
         if why := next((reason for reason in reasons if reason), None):
-            raise RowsRefusedError(table, rows.num_rows, why)
+            raise AppendRefusedError(table, why)
         with self._lock:
             self.tables.setdefault(table, []).append(rows)
         self.after_append(table)

@@ -10,17 +10,19 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from fleet_control.errors import ShutdownError, WarehouseUnreachableError
+from fleet_control.errors import ShutdownError
 from fleet_control.ingest.batch import Batch, BatchDesk, BatchLimits
 from fleet_control.ingest.commit import Committer, Durable
 from fleet_control.ingest.decoding import Accepted, Incoming, Rejected, decode, reject
 from fleet_control.ingest.deliveries import Delivery, Inbox
 from fleet_control.ingest.metrics import IngestMetrics
 from fleet_control.ingest.plan import Plan, make_plan
-from fleet_control.ingest.ports import Appender, History, Transport
+from fleet_control.ingest.ports import History, Transport
 from fleet_control.ingest.seeding import Memory, look_up_boots, seed
 from fleet_control.ingest.watermarks import WatermarkDesk
 from fleet_protocol.messages import Gap
+from queries.errors import QueryError
+from queries.writer.ports import Appender
 
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +74,7 @@ class Pipeline:
         """Learn from the warehouse what is durable; return the ledger entries that had to be added.
 
         Raises:
-            WarehouseUnreachableError: it does not answer; call again.
+            QueryError: it does not answer; call again.
         """
         return seed(self.memory, self._history, self._committer)
 
@@ -157,7 +159,7 @@ class Pipeline:
         while True:
             try:
                 look_up_boots(self.memory.ledger, self._history, {(k.cart, k.boot) for k in keys})
-            except WarehouseUnreachableError as error:
+            except QueryError as error:
                 _log.warning("the warehouse does not tell about old boots; asking again", why=str(error))
                 if self._abandon.wait(LOOK_UP_PAUSE_S):
                     raise ShutdownError("the service stops before the warehouse answered") from error

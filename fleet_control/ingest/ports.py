@@ -1,12 +1,11 @@
 """What ingest needs from the outside: one narrow Protocol per system.
 
-The real ones are `transport_mqtt.MqttTransport` and `warehouse_port`; `memory` has the doubles.
+The real ones are `transport_mqtt.MqttTransport`, `history.WarehouseHistory` and the appender of
+`queries.writer`; `memory` has the doubles.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
-
-import pyarrow as pa
 
 from fleet_control.ingest.deliveries import AckToken, Inbox
 from fleet_control.ingest.ledger import MessageKey
@@ -36,35 +35,6 @@ class Transport(Protocol):
         """Send what waits to be sent, then disconnect."""
 
 
-class AppendTicket(Protocol):
-    """Rows on their way."""
-
-    def wait(self, timeout_s: float) -> bool:
-        """Return True once the rows are durable, False when that is still open after the time-out.
-
-        A lost connection leaves it open: the appender sends the rows again by itself, in a way
-        that cannot store them twice.
-
-        Raises:
-            RowsRefusedError: none of the rows was stored, and a retry would not help.
-            WarehouseUnreachableError: none of the rows was stored; append them again.
-        """
-
-
-class Appender(Protocol):
-    """Appends Arrow tables to tables of the warehouse."""
-
-    def append(self, table: str, rows: pa.Table) -> AppendTicket:
-        """Send rows; all of them become durable at once or none.
-
-        Raises:
-            WarehouseUnreachableError: nothing was sent.
-        """
-
-    def close(self) -> None:
-        """Give connections back."""
-
-
 class History(Protocol):
     """What the warehouse already holds, for an ingest that starts."""
 
@@ -75,7 +45,7 @@ class History(Protocol):
             boots: Only these; None for all within the horizon.
 
         Raises:
-            WarehouseUnreachableError: it does not answer.
+            QueryError: the warehouse does not answer, or refuses.
         """
 
     def rows_without_entry(self) -> Iterable[LedgerEntry]:

@@ -30,7 +30,7 @@ def seed(memory: Memory, history: History, committer: Committer) -> int:
     entries are written first, so that from here on the ledger alone says what is durable.
 
     Raises:
-        WarehouseUnreachableError: the warehouse does not answer; seeding again is safe.
+        QueryError: the warehouse does not answer; seeding again is safe.
         ShutdownError: the service stops.
     """
     missing = list(history.rows_without_entry())
@@ -51,7 +51,7 @@ def look_up_boots(ledger: Ledger, history: History, boots: Iterable[tuple[str, s
     """Fetch boots (cart, boot) that the ledger may have forgotten.
 
     Raises:
-        WarehouseUnreachableError: the warehouse does not answer.
+        QueryError: the warehouse does not answer.
     """
     unknown = {pair for pair in boots if not ledger.knows(*pair)}
     if not unknown or not ledger.has_forgotten:

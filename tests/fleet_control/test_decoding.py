@@ -6,7 +6,7 @@ import zstandard
 from fleet_control.ingest.dead_letters import MAX_KEPT_BYTES, readable_key
 from fleet_control.ingest.decoding import Accepted, Cleared, Incoming, Rejected, StateAccepted, decode
 from fleet_control.ingest.ledger import MessageKey
-from fleet_protocol.messages import Events
+from fleet_protocol.messages import AnyMessage, Events
 from tests.fleet_control.wire import (
     BOOT,
     CART,
@@ -35,7 +35,7 @@ def rejected(item: Incoming) -> Rejected:
 
 
 @pytest.mark.parametrize("message", [window(3), events(4, rows=7), gap(9, 2, 5), update(0)])
-def test_messages_of_every_kind_are_accepted_with_their_identity(message: Events) -> None:
+def test_messages_of_every_kind_are_accepted_with_their_identity(message: AnyMessage) -> None:
     """The channel comes from the topic, everything else from the message."""
     item = decode(delivered(message))
 

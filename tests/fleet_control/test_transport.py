@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -66,10 +66,10 @@ def until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
 
 
 @pytest.fixture(params=[pytest.param("mosquitto", marks=pytest.mark.mosquitto), "amqtt"])
-def broker(request: pytest.FixtureRequest) -> Iterator[RunningBroker]:
+def broker(request: pytest.FixtureRequest) -> RunningBroker:
     """Each story on both brokers."""
     found: RunningBroker = request.getfixturevalue(request.param)
-    yield found
+    return found
 
 
 def publish(address: BrokerAddress, count: int, first: int = 0) -> None:

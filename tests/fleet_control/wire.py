@@ -90,7 +90,9 @@ def update(seq: int, **whose: str) -> Update:
 
 def state(session: int, *, online: bool = True, boot: str = BOOT, **more: Any) -> CartState:
     """Return a birth or a will."""
-    fields = {"fw": "0.1.0", "t": now_ms(), "sim": True, "cameras": ["front"]} if online else {}
+    fields: dict[str, Any] = (
+        {"fw": "0.1.0", "t": now_ms(), "sim": True, "cameras": ["front"]} if online else {}
+    )
     return CartState(v=1, online=online, store=STORE, cart=CART, boot=boot, session=session, **fields, **more)
 
 
