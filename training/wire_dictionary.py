@@ -22,6 +22,7 @@ DICTIONARY_BYTES = 8192
 SAMPLES = 4000
 WINDOW_MS = 60_000
 CAMERAS = ("front", "left", "right", "rear")
+ENVELOPE = ("store", "cart", "boot", "seq", "fw", "model", "sim", "t0")
 COUNTERS = ("drop_stale", "drop_decode", "drop_full", "reconnects")
 # Median and spread (of the logarithm) of each stage's milliseconds on a small computer.
 STAGES_MS = {
@@ -115,7 +116,10 @@ def _plausible_events(rng: random.Random, item_ids: list[str]) -> Events:
     item, other = rng.sample(item_ids, 2)
     p = round(rng.random(), 3)
     return Events(
-        **{name: getattr(window, name) for name in ("store", "cart", "boot", "seq", "fw", "model", "sim", "t0")},
+        **{
+            name: getattr(window, name)
+            for name in ("store", "cart", "boot", "seq", "fw", "model", "sim", "t0")
+        },
         cols=EventColumns(
             id=[f"{window.boot}-{window.seq}"],
             ts=[0],
@@ -142,7 +146,7 @@ def train(seed: int, item_ids: list[str]) -> bytes:
     """Return the dictionary's bytes."""
     rng = random.Random(seed)
     encoder = msgspec.json.Encoder()
-    samples = []
+    samples: list[bytes | bytearray | memoryview[int]] = []
     for _ in range(SAMPLES):
         window = plausible_window(rng, rng.choice((2, 3, 4)), rng.choice((20, 60, 300)), rng.randrange(6))
         samples += [encoder.encode(window), encoder.encode(_plausible_events(rng, item_ids))]
