@@ -40,6 +40,7 @@ shows that the system works, it does not recognise real groceries.
 - Training: `python -m training.train {options} --out DIR`, PyTorch {facts["torch"]} on a CPU.
   Digest of all settings: `{facts["settings_digest"][:16]}`. The same seed gives the same model on the same
   machine and library versions; elsewhere rounding differs.
+- Measured: `python -m training.evaluate --run DIR --publish fleet_agent/models/{manifest.version}`.
 - CPU time with ONNX Runtime, one thread, on a {speed["processor"]} machine with {speed["cores"]} cores:
   {speed["cpu_ms_per_frame_batch_1"]} ms per frame alone, {speed["cpu_ms_per_frame_batch_3"]} ms in a batch of
   three.

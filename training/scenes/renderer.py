@@ -7,6 +7,7 @@ import numpy as np
 
 from training.scenes import backdrop, optics
 from training.scenes.hand import FINGERS_PALM, PALM, hand_sprite
+from training.scenes.region import Region, corners_of
 from training.scenes.sprites import Sprite, item_sprite
 from training.scenes.state import CameraView, Gesture, SceneState, arm_vector, hand_position, hand_speed
 from training.scenes.surfaces import Floats, Image
@@ -127,9 +128,9 @@ class SceneRenderer:
         _blend(picture, layer, area, optics.motion_kernel(travel))
         return boxes
 
-    def _region(self, *placed: tuple[Image, Floats]) -> "Region":
+    def _region(self, *placed: tuple[Image, Floats]) -> Region:
         frame = Region(0, 0, self.width, self.height)
-        return frame.cut_to([_corners(sprite, matrix) for sprite, matrix in placed])
+        return frame.cut_to([corners_of(sprite, matrix) for sprite, matrix in placed])
 
     def _carried(self, gesture: Gesture) -> Sprite | None:
         if not gesture.carries_item or gesture.item_id is None:
@@ -158,7 +159,7 @@ class SceneRenderer:
         back = reach * (1.0 - 0.62 * gesture.grip) - 4.0 * self._scale
         return np.asarray(centre - arm * back, np.float32)
 
-    def _truth(self, item_id: str, outline: Floats, shown: Image, near: "Region") -> list[TruthBox]:
+    def _truth(self, item_id: str, outline: Floats, shown: Image, near: Region) -> list[TruthBox]:
         limit = np.asarray([self.width, self.height], np.float32)
         low, high = np.clip(outline.min(axis=0), 0, limit), np.clip(outline.max(axis=0) + 1, 0, limit)
         if (high - low).min() < 3.0:
@@ -169,63 +170,6 @@ class SceneRenderer:
         (left, top), (right, bottom) = (low / limit).tolist(), (high / limit).tolist()
         visible = min(1.0, area / max(cv2.contourArea(outline), 1.0))
         return [TruthBox(item_id, (left, top, right, bottom), visible)]
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A rectangle of the frame in whole pixels; right and bottom are outside it."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def empty(self) -> bool:
-        """Whether it holds no pixel."""
-        return self.right <= self.left or self.bottom <= self.top
-
-    def cut_to(self, corners: list[Floats]) -> "Region":
-        """Return the part of this region that holds all the corners' pixels."""
-        points = np.concatenate(corners)
-        low, high = np.floor(points.min(axis=0)).astype(int) - 1, np.ceil(points.max(axis=0)).astype(int) + 2
-        return Region(
-            max(self.left, int(low[0])),
-            max(self.top, int(low[1])),
-            min(self.right, int(high[0])),
-            min(self.bottom, int(high[1])),
-        )
-
-    def joined(self, other: "Region") -> "Region":
-        """Return the smallest region around both; an empty one adds nothing."""
-        if self.empty or other.empty:
-            return other if self.empty else self
-        return Region(
-            min(self.left, other.left),
-            min(self.top, other.top),
-            max(self.right, other.right),
-            max(self.bottom, other.bottom),
-        )
-
-    def of(self, layer: Image, around: "Region") -> Image:
-        """Return the view of a layer that covers ``around`` on this region."""
-        rows = slice(self.top - around.top, self.bottom - around.top)
-        view: Image = layer[rows, self.left - around.left : self.right - around.left]
-        return view
-
-    def warp(self, sprite: Image, matrix: Floats) -> Image:
-        """Return what a placed sprite shows in this region."""
-        shifted = matrix.copy()
-        shifted[:, 2] -= (self.left, self.top)
-        size = (self.right - self.left, self.bottom - self.top)
-        warped: Image = cv2.warpAffine(sprite, shifted, size, flags=cv2.INTER_LINEAR)
-        return warped
-
-
-def _corners(sprite: Image, matrix: Floats) -> Floats:
-    height, width = sprite.shape[:2]
-    corners = np.asarray([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float32)
-    return np.asarray(corners @ matrix.T, np.float32)
 
 
 def arm_turn_deg(arm: Floats) -> float:
