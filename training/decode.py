@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fleet_agent.fusion import SCORE_FLOOR
+
 Floats = NDArray[np.float32]
 
 
@@ -47,8 +49,11 @@ def decode(scores: Floats, boxes: Floats, *, threshold: float, limit: int) -> li
 
 
 def class_probabilities(class_scores: Floats, temperature: float) -> Floats:
-    """Return what the scores say about which item it is, given that it is one: softmax of their logits."""
-    bounded = np.clip(class_scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    """Return what the scores say about which item it is, given that it is one: softmax of their logits.
+
+    With the bounds the cart's fusion uses, so that a temperature fitted here fits there.
+    """
+    bounded = np.clip(class_scores.astype(np.float64), SCORE_FLOOR, 1 - SCORE_FLOOR)
     logits = (np.log(bounded) - np.log1p(-bounded)) / temperature
     odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=-1, keepdims=True), np.float32)

@@ -92,7 +92,7 @@ def test_calibration_error_by_hand() -> None:
 def test_the_temperature_of_an_overconfident_model_is_found() -> None:
     """Scores whose logits were made twice too large are told so: the temperature comes out as 2."""
     rng = np.random.default_rng(5)
-    logits = rng.normal(0, 1.5, (4000, 5))
+    logits = rng.normal(0, 0.9, (4000, 5))
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     classes = np.asarray([rng.choice(5, p=row) for row in chances])
     scores = (1 / (1 + np.exp(-2 * logits))).astype(np.float32)
