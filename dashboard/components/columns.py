@@ -1,0 +1,89 @@
+"""Tables of the Store page: rows to frames, and how their columns are drawn."""
+
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import formats
+from dashboard.components.figures import ASKED, UNCONTRADICTED
+from dashboard.view_models.store import CartRow, EventRow
+
+
+def cart_table(rows: tuple[CartRow, ...]) -> pd.DataFrame:
+    """Return the table of carts as drawn."""
+    return pd.DataFrame(
+        {
+            "Cart": [r.cart_id for r in rows],
+            "State": [
+                ":material/check_circle: Online" if r.online else ":material/cancel: Offline" for r in rows
+            ],
+            "Last seen": [r.last_seen_at for r in rows],
+            "Uncontradicted": [
+                None if r.counts.shown_share is None else 100 * r.counts.shown_share for r in rows
+            ],
+            "95 % interval": [formats.interval(r.counts.uncontradicted) for r in rows],
+            "n": [r.counts.item_events for r in rows],
+            "Asked": [None if not r.counts.enough else 100 * (r.counts.asked.share or 0.0) for r in rows],
+            "Frames dropped": [None if r.dropped_share is None else 100 * r.dropped_share for r in rows],
+            "Frames": [r.frames for r in rows],
+            "Model": [formats.short_version(r.model_digest) for r in rows],
+            "Agent": [r.agent_version or formats.UNKNOWN for r in rows],
+        }
+    )
+
+
+CART_COLUMNS = {
+    "Cart": st.column_config.TextColumn(pinned=True),
+    "State": st.column_config.MarkdownColumn(),
+    "Last seen": st.column_config.DatetimeColumn(format="distance"),
+    "Uncontradicted": st.column_config.NumberColumn(format="%.1f %%", help=UNCONTRADICTED),
+    "95 % interval": st.column_config.TextColumn(help="Wilson interval of the uncontradicted share."),
+    "n": st.column_config.NumberColumn(format="localized", help="Item events in the time range."),
+    "Asked": st.column_config.NumberColumn(format="%.1f %%", help=ASKED),
+    "Frames dropped": st.column_config.NumberColumn(
+        format="%.2f %%", help="Of the frames captured, all causes."
+    ),
+    "Frames": st.column_config.NumberColumn(
+        format="compact", help="Captured in the time range, all cameras."
+    ),
+    "Model": st.column_config.TextColumn(help="First eight digits of the digest."),
+    "Agent": st.column_config.TextColumn(help="Version of the cart's software."),
+}
+
+
+def event_table(rows: tuple[EventRow, ...], zone: ZoneInfo) -> pd.DataFrame:
+    """Return the table of events as drawn, times in the viewer's zone."""
+    return pd.DataFrame(
+        {
+            "Time": [r.at.astimezone(zone).replace(tzinfo=None) for r in rows],
+            "Cart": [r.cart_id for r in rows],
+            "Item": [r.action for r in rows],
+            "Posterior": [None if r.posterior is None else 100 * r.posterior for r in rows],
+            "Outcome": [r.outcome for r in rows],
+            "What people said": [r.verdict for r in rows],
+            "Decision": [r.decision_ms for r in rows],
+            "Weight residual": [r.weight_residual_g for r in rows],
+        }
+    )
+
+
+EVENT_COLUMNS = {
+    "Time": st.column_config.DatetimeColumn(format="D MMM HH:mm:ss"),
+    "Cart": st.column_config.TextColumn(),
+    "Item": st.column_config.TextColumn(width="medium", help="+ put in, − taken out."),
+    "Posterior": st.column_config.ProgressColumn(
+        format="%.0f %%",
+        min_value=0,
+        max_value=100,
+        help="How sure the cart was of item, quantity and direction.",
+    ),
+    "Outcome": st.column_config.TextColumn(),
+    "What people said": st.column_config.TextColumn(
+        width="medium", help="Corrections, barcode scans and audits."
+    ),
+    "Decision": st.column_config.NumberColumn(format="%.0f ms", help="Camera to decision."),
+    "Weight residual": st.column_config.NumberColumn(
+        format="%.0f g", help="Measured minus expected weight change."
+    ),
+}

@@ -1,0 +1,62 @@
+"""The top of each page: title, what is simulated, how fresh the data is, a link to exactly this view."""
+
+from datetime import datetime
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import formats
+from dashboard.components.context import PageContext
+from dashboard.errors import DashboardError
+
+
+def page_header(title: str, context: PageContext, subtitle: str = "") -> None:
+    """Draw the header; a warehouse that does not answer costs the freshness line, not the page."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"# {title}", width="content")
+        if _simulated(context):
+            st.badge("Simulated data", icon=":material/science:", color="violet", help=_SIMULATED_HELP)
+        st.space("stretch")
+        with st.popover("Link", icon=":material/link:", type="tertiary"):
+            st.caption("This view, with its filters and time range:")
+            st.code(_link(), language=None, wrap_lines=True)
+    parts = [subtitle, _freshness(context), f"times in {context.zone.key}"]
+    st.caption(" · ".join(part for part in parts if part))
+
+
+_SIMULATED_HELP = "Carts, shoppers and stores are simulated; the software and the detector are the real ones."
+
+
+def _simulated(context: PageContext) -> bool:
+    try:
+        stores, carts = context.source.stores().frame, context.source.carts().frame
+    except DashboardError:
+        return False
+    return bool(stores["simulated"].any()) or bool(carts["simulated"].any())
+
+
+def _freshness(context: PageContext) -> str:
+    try:
+        reading = context.source.freshness()
+    except DashboardError as error:
+        return f"freshness unknown: {error}"
+    if reading.frame.empty:
+        return "no data yet"
+    row = reading.frame.iloc[0]
+    seen, counted = _time(row["last_seen_at"]), _time(row["counted_until"])
+    if seen is None:
+        return "no cart was ever seen"
+    text = f"newest message {formats.ago(context.now - seen)}"
+    if counted is not None:
+        text += f" · hourly counts up to {formats.clock(counted, context.zone, context.now)}"
+    return f"{text} · read at {formats.clock(reading.fetched_at, context.zone, context.now)}"
+
+
+def _time(value: object) -> datetime | None:
+    return None if pd.isna(value) else pd.Timestamp(str(value)).to_pydatetime()  # type: ignore[call-overload]
+
+
+def _link() -> str:
+    url = st.context.url or ""
+    query = "&".join(f"{k}={v}" for k, v in st.query_params.items())
+    return f"{url.partition('?')[0]}?{query}" if query else url

@@ -1,0 +1,77 @@
+"""Loaders that several pages share: answers of the source, put into view models."""
+
+from dataclasses import replace
+from datetime import datetime
+
+import pandas as pd
+
+from dashboard.components.context import PageContext, store_names
+from dashboard.components.panel import outcome_of
+from dashboard.sources.protocol import Scope
+from dashboard.state import Outcome
+from dashboard.view_models.fleet import (
+    CAMERA_TO_DECISION,
+    KeyFigures,
+    StoreRow,
+    build_key_figures,
+    build_store_rows,
+)
+from dashboard.view_models.latency import build_course
+
+
+def load_key_figures(context: PageContext) -> Outcome[KeyFigures]:
+    """Load the key figures of what the filters leave, and of the period before."""
+    source, window, scope = context.source, context.window, context.scope
+    now, before = source.event_series(window, scope), source.event_series(window.previous, scope)
+    latency, latency_before = source.latency(window, scope), source.latency(window.previous, scope)
+    series, carts = source.latency_series(window, scope, CAMERA_TO_DECISION), source.carts()
+    figures = build_key_figures(
+        now=now.frame,
+        before=before.frame,
+        latency=latency.frame,
+        latency_before=latency_before.frame,
+        carts=in_scope(carts.frame, scope),
+        steps=window.steps(),
+    )
+    course = tuple(p.latency.p95_ms for p in build_course(series.frame, window.steps()))
+    return outcome_of(
+        replace(figures, latency_course_ms=course),
+        (now, before, latency, carts),
+        rows=len(now.frame) + len(carts.frame),
+        data_until=newest_sign(carts.frame),
+    )
+
+
+def load_store_rows(context: PageContext, scope: Scope | None = None) -> Outcome[tuple[StoreRow, ...]]:
+    """Load the table of stores; stores that sent nothing in the window are named as missing."""
+    source, window, scope = context.source, context.window, scope or context.scope
+    stores, carts = source.stores(), source.carts()
+    events, latency = source.event_series(window, scope), source.latency(window, scope)
+    rows = build_store_rows(
+        in_scope(stores.frame, scope), events.frame, latency.frame, carts.frame, window.steps()
+    )
+    silent = tuple(r.name for r in rows if r.counts.item_events == 0)
+    return outcome_of(
+        rows,
+        (stores, carts, events, latency),
+        rows=0 if len(silent) == len(rows) else len(rows),
+        data_until=newest_sign(carts.frame),
+        missing=silent,
+    )
+
+
+def in_scope(frame: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+    """Keep the rows of the store that the filters leave."""
+    return frame if scope.store_id is None else frame[frame["store_id"] == scope.store_id]
+
+
+def newest_sign(carts: pd.DataFrame) -> datetime | None:
+    """Return the newest sign of life of any cart."""
+    if carts.empty:
+        return None
+    return pd.to_datetime(carts["last_seen_at"], utc=True).max().to_pydatetime()  # type: ignore[no-any-return]
+
+
+def names_of_stores(context: PageContext) -> dict[str, str]:
+    """Return the stores' names."""
+    return store_names(context.source.stores().frame)

@@ -1,0 +1,116 @@
+"""Fleet: which stores need attention?"""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import formats
+from dashboard.charts.timeline import MAX_SERIES, share_course
+from dashboard.components.cards import draw_chart, export_button
+from dashboard.components.context import PageContext, page_context
+from dashboard.components.figures import UNCONTRADICTED, draw_key_figures
+from dashboard.components.filters import GO_TO_STORE
+from dashboard.components.header import page_header
+from dashboard.components.live import live
+from dashboard.components.loading import in_scope, load_key_figures, load_store_rows
+from dashboard.components.panel import outcome_of, panel
+from dashboard.state import Outcome
+from dashboard.view_models.counts import MIN_EVENTS, course
+from dashboard.view_models.fleet import StoreRow
+
+NOTHING = "No item events match these filters in this time range. Widen the range or clear the filters."
+WORST_FIRST = (
+    f"Lowest uncontradicted share first; stores with fewer than {MIN_EVENTS} item events last, without a share. "
+    "Click a row to open the store."
+)
+
+
+def body() -> None:
+    """Draw the page once."""
+    context = page_context()
+    page_header("Fleet", context)
+    panel(
+        "", lambda: load_key_figures(context), lambda figures: draw_key_figures(figures, context), context=context,
+        key="figures", nothing=NOTHING, border=False, height_px=170,
+    )  # fmt: skip
+    panel(
+        "Stores, worst first", lambda: load_store_rows(context), lambda rows: draw_stores(rows, context), context=context,
+        key="stores", explain=WORST_FIRST, nothing=NOTHING,
+    )  # fmt: skip
+    panel(
+        "Uncontradicted share over time", lambda: load_courses(context), lambda chart: draw_chart(chart, context, "courses"),
+        context=context, key="courses", explain=UNCONTRADICTED, nothing=NOTHING, height_px=340,
+    )  # fmt: skip
+
+
+def load_courses(context: PageContext) -> Outcome[object]:
+    """Load the course of the lowest stores."""
+    rows = load_store_rows(context)
+    events = context.source.event_series(context.window, context.scope)
+    steps = context.window.steps()
+    series = [
+        (row.name, course(events.frame[events.frame["store_id"] == row.store_id], steps))
+        for row in (rows.value or ())[:MAX_SERIES]
+        if row.counts.item_events
+    ]
+    return outcome_of(share_course(series, context.window, context.look), (events,), rows=len(series))
+
+
+def draw_stores(rows: tuple[StoreRow, ...], context: PageContext) -> None:
+    """Draw the table; a click opens the store."""
+    frame = store_table(rows)
+    chosen = st.dataframe(
+        frame,
+        column_config=STORE_COLUMNS,
+        hide_index=True,
+        key="stores_table",
+        on_select="rerun",
+        selection_mode=["single-row", "single-cell"],
+        placeholder=formats.UNKNOWN,
+        alt=f"{len(rows)} stores, worst first: {rows[0].name}.",
+    ).selection
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(WORST_FIRST, width="content")
+        st.space("stretch")
+        export_button(frame.drop(columns="Trend"), context, "stores")
+    places = [*chosen.rows, *(row for row, _ in chosen.cells)]
+    if places and places[0] < len(rows):
+        st.session_state[GO_TO_STORE] = rows[places[0]].store_id
+        st.switch_page("pages/store.py")
+
+
+def store_table(rows: tuple[StoreRow, ...]) -> pd.DataFrame:
+    """Return the table as drawn."""
+    return pd.DataFrame(
+        {
+            "Store": [r.name for r in rows],
+            "Uncontradicted": [
+                None if r.counts.shown_share is None else 100 * r.counts.shown_share for r in rows
+            ],
+            "95 % interval": [formats.interval(r.counts.uncontradicted) for r in rows],
+            "n": [r.counts.item_events for r in rows],
+            "Trend": [list(r.trend) for r in rows],
+            "Asked": [None if not r.counts.enough else 100 * (r.counts.asked.share or 0.0) for r in rows],
+            "p95": [r.latency.p95_ms for r in rows],
+            "Carts online": [f"{r.carts.online} of {r.carts.total}" for r in rows],
+            "Models": [", ".join(formats.short_version(m) for m in r.carts.models) for r in rows],
+        }
+    )
+
+
+STORE_COLUMNS = {
+    "Store": st.column_config.TextColumn(width="medium", pinned=True),
+    "Uncontradicted": st.column_config.NumberColumn(format="%.1f %%", help=UNCONTRADICTED),
+    "95 % interval": st.column_config.TextColumn(help="Wilson interval of the uncontradicted share."),
+    "n": st.column_config.NumberColumn(format="localized", help="Item events in the time range."),
+    "Trend": st.column_config.LineChartColumn(
+        help="Uncontradicted share over the time range, each on its own scale."
+    ),
+    "Asked": st.column_config.NumberColumn(
+        format="%.1f %%", help="Share of item events that asked for a barcode."
+    ),
+    "p95": st.column_config.NumberColumn(format="%.0f ms", help="95th percentile of camera to decision."),
+    "Carts online": st.column_config.TextColumn(),
+    "Models": st.column_config.TextColumn(help="Models that the store's carts run now."),
+}
+
+live(body)
