@@ -22,7 +22,7 @@ Pixels = NDArray[np.uint8]
 Measure = Callable[[Pixels], Quality]
 
 # Light levels that are measured; between two of them the nearest counts. Finer costs start-up time.
-LEVELS: tuple[float, ...] = tuple(round(0.28 + 0.04 * i, 2) for i in range(23))
+LEVELS: tuple[float, ...] = tuple(round(0.20 + 0.04 * i, 2) for i in range(25))
 # Places along the shelves that are looked at per camera: each shows another background.
 PLACES = 5
 FRAMES_PER_PLACE = 2
