@@ -21,6 +21,7 @@ from fleet_protocol.errors import (
 )
 from fleet_protocol.fields import (
     BootId,
+    CameraName,
     Count,
     Digest,
     Direction,
@@ -48,7 +49,7 @@ from fleet_protocol.limits import (
     MAX_SIGNAL_BINS,
     VERSION,
 )
-from fleet_protocol.topics import DATA_CHANNELS, Topic, parse_topic
+from fleet_protocol.topics import DATA_CHANNELS, Topic, is_id, parse_topic
 
 LABEL_TYPES = ("correction", "scan", "audit")
 
@@ -103,7 +104,7 @@ class EventColumns(Struct, frozen=True, kw_only=True, omit_defaults=True):
     dir: list[Direction | None] | UnsetType = UNSET
     p: list[Probability | None] | UnsetType = UNSET
     top: list[Annotated[list[tuple[ShortText, Probability]], Meta(max_length=5)] | None] | UnsetType = UNSET
-    cam: list[Annotated[list[tuple[Id, Probability]], Meta(max_length=16)] | None] | UnsetType = UNSET
+    cam: list[Annotated[list[tuple[CameraName, Probability]], Meta(max_length=16)] | None] | UnsetType = UNSET
     dw: list[Grams | None] | UnsetType = UNSET
     res: list[Grams | None] | UnsetType = UNSET
     outcome: list[Outcome | None] | UnsetType = UNSET
@@ -205,6 +206,12 @@ class Decoded(Struct, frozen=True):
 
 
 _encoder = msgspec.json.Encoder()
+_message_decoder = msgspec.json.Decoder(AnyMessage)
+_state_decoder = msgspec.json.Decoder(CartState)
+_ack_decoder = msgspec.json.Decoder(Ack)
+_any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+# Finds the fields of an object without making objects of their values.
+_raw_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _KNOWN = {
     kind.__struct_config__.tag: frozenset(kind.__struct_encode_fields__) | {"kind"}
     for kind in (Window, Events, Gap, Update)
@@ -235,13 +242,15 @@ def decode_message(topic_text: str, payload: bytes) -> Decoded:
     topic = parse_topic(topic_text)
     if topic.channel not in DATA_CHANNELS:
         raise TopicError(topic_text, f"channel is one of {', '.join(DATA_CHANNELS)}")
-    body = _decode_object(payload)
-    message: AnyMessage = _convert(body, AnyMessage)
+    body = unpack(payload)
+    raw_fields = _raw_fields_of(body)
+    message: AnyMessage = _decode(_message_decoder, body)
     if topic.channel not in message.channels:
-        raise SchemaError(f"a {body['kind']} message does not travel on channel {topic.channel}")
+        kind = message.__struct_config__.tag
+        raise SchemaError(f"a {kind} message does not travel on channel {topic.channel}")
     _check_owner(topic, message.store, message.cart)
     _check_rows(message)
-    return Decoded(topic, message, _unknown_fields(body))
+    return Decoded(topic, message, _unknown_fields(message, raw_fields))
 
 
 def decode_state(topic_text: str, payload: bytes) -> CartState:
@@ -251,7 +260,7 @@ def decode_state(topic_text: str, payload: bytes) -> CartState:
         ProtocolError: one of its subclasses, by what is wrong.
     """
     topic = parse_topic(topic_text)
-    state: CartState = _convert(_decode_object(payload), CartState)
+    state: CartState = _decode_control(_state_decoder, payload)
     _check_owner(topic, state.store, state.cart)
     return state
 
@@ -262,7 +271,7 @@ def decode_ack(payload: bytes) -> Ack:
     Raises:
         ProtocolError: one of its subclasses, by what is wrong.
     """
-    ack: Ack = _convert(_decode_object(payload), Ack)
+    ack: Ack = _decode_control(_ack_decoder, payload)
     return ack
 
 
@@ -290,24 +299,35 @@ def _times_of(message: AnyMessage) -> tuple[int, ...]:
             return ()
 
 
-def _decode_object(payload: bytes) -> dict[str, Any]:
+def _decode_control(decoder: msgspec.json.Decoder[Any], payload: bytes) -> Any:
     body = unpack(payload)
+    _raw_fields_of(body)
+    return _decode(decoder, body)
+
+
+def _raw_fields_of(body: bytes) -> dict[str, msgspec.Raw]:
+    """Return the fields of an object, undecoded, of a version that is spoken here."""
     try:
-        decoded = msgspec.json.decode(body)
+        # What is skipped over is not looked at, so the whole is checked here.
+        body.decode()
+        fields = _raw_decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise MalformedError("the payload is not a JSON object") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(f"not JSON: {error}") from error
-    if not isinstance(decoded, dict):
-        raise MalformedError("the payload is not a JSON object")
-    if decoded.get("v") != VERSION or isinstance(decoded.get("v"), bool):
-        raise VersionError(decoded.get("v"))
-    return decoded
+    version = _decode(_any_decoder, fields["v"]) if "v" in fields else None
+    if version != VERSION or isinstance(version, bool):
+        raise VersionError(version)
+    return fields
 
 
-def _convert(body: dict[str, Any], kind: Any) -> Any:
+def _decode(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw) -> Any:
     try:
-        return msgspec.convert(body, kind)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise SchemaError(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(f"not JSON: {error}") from error
 
 
 def _check_owner(topic: Topic, store: str, cart: str) -> None:
@@ -340,10 +360,17 @@ def _check_columns(columns: EventColumns) -> None:
         if column is not UNSET and len(column) != rows:
             raise SchemaError(f"column {name!r} has {len(column)} rows where 'id' has {rows}")
 
+    if columns.cam is not UNSET:
+        names = {camera for row in columns.cam if row for camera, _ in row}
+        if not all(map(is_id, names)):
+            raise SchemaError("a camera's name is 1 to 32 of a-z 0-9 _ -, a letter or digit first")
 
-def _unknown_fields(body: dict[str, Any]) -> dict[str, Any]:
-    extra = {name: body[name] for name in body.keys() - _KNOWN[body["kind"]]}
-    columns = body.get("cols")
-    if isinstance(columns, dict) and (unknown := columns.keys() - _KNOWN_COLUMNS):
-        extra["cols"] = {name: columns[name] for name in unknown}
+
+def _unknown_fields(message: AnyMessage, fields: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    unknown = fields.keys() - _KNOWN[message.__struct_config__.tag]
+    extra = {name: _decode(_any_decoder, fields[name]) for name in unknown}
+    if isinstance(message, Events):
+        columns = _raw_decoder.decode(fields["cols"])
+        if unknown := columns.keys() - _KNOWN_COLUMNS:
+            extra["cols"] = {name: _decode(_any_decoder, columns[name]) for name in unknown}
     return extra
