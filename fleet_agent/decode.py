@@ -1,7 +1,8 @@
 """The network's outputs to detections, for the `center` head.
 
-Outputs: `scores` B x C x H x W after sigmoid, zero where a cell is not the peak of its class in its
-3 x 3 neighbourhood; `boxes` B x 4 x H x W with centre x, centre y, width, height as fractions of the
+Outputs: `scores` B x C x H x W after sigmoid, zero where a cell is not a peak of its 3 x 3
+neighbourhood; a peak is one item and keeps the scores of all classes, which say how sure its class is.
+`boxes` B x 4 x H x W with centre x, centre y, width, height as fractions of the
 input. Objects as points: Zhou, Wang, Krähenbühl 2019 (arXiv 1904.07850).
 """
 
@@ -47,17 +48,19 @@ def _outputs(outputs: Mapping[str, Tensor], manifest: ModelManifest, frames: int
 
 def _frame(scores: Tensor, boxes: Tensor, manifest: ModelManifest, letterbox: Letterbox) -> list[Detection]:
     threshold, most = manifest.decoder.score_threshold, manifest.decoder.max_detections
+    best = scores.max(axis=0)
     # A score that is not a number is no detection: comparing it gives False.
-    flat = np.flatnonzero(scores > threshold)
-    if not flat.size:
+    cells = np.flatnonzero(best >= threshold)
+    if not cells.size:
         return []
-    best = flat[np.argsort(scores.ravel()[flat])[::-1][:most]]
-    items, rows, columns = np.unravel_index(best, scores.shape)
+    cells = cells[np.argsort(-best.ravel()[cells], kind="stable")[:most]]
+    rows, columns = np.unravel_index(cells, best.shape)
+    items = scores[:, rows, columns].argmax(axis=0)
     corners = _corners(boxes[:, rows, columns], letterbox)
     return [
         Detection(
             item_ix=int(item),
-            score=float(scores[item, row, column]),
+            score=float(best[row, column]),
             box=(float(corner[0]), float(corner[1]), float(corner[2]), float(corner[3])),
             class_scores=_around(scores, int(row), int(column)),
         )
@@ -76,6 +79,6 @@ def _corners(centred: Tensor, letterbox: Letterbox) -> Tensor:
 
 
 def _around(scores: Tensor, row: int, column: int) -> Tensor:
-    """Each class's score near a cell: its peak may lie one cell beside another class's."""
+    """Each class's score near a cell: some heads suppress each class on its own, one cell apart."""
     near = scores[:, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
     return np.asarray(near.max(axis=(1, 2)), np.float32)

@@ -32,6 +32,8 @@ CLASSES = (
 # Each time a message is due again it waits twice as long, up to 2^4 time-outs: a cloud that is down
 # for a night is not sent the same messages a thousand times.
 MAX_RESEND_DOUBLINGS = 4
+# Gaps of one channel handed over at once; the rest follow at the next take.
+MAX_GAPS = 100
 
 
 class BirthCertificate(Protocol):
@@ -43,8 +45,9 @@ class BirthCertificate(Protocol):
 
 @dataclass(slots=True)
 class _InFlight:
+    gap: bool
     sent_s: float
-    attempts: int
+    attempts: int = 0
 
 
 class Delivery:
@@ -103,11 +106,11 @@ class Delivery:
         """Return what is to be sent now, the most important first."""
         self._forget_vanished()
         due = self._due(now_s)
-        fresh = self._fresh()
+        fresh = self._fresh(now_s)
         if fresh:
             self._spool.mark_sent([stored.row_id for stored in fresh])
         for stored in (*due, *fresh):
-            flight = self._in_flight.setdefault(stored.row_id, _InFlight(now_s, 0))
+            flight = self._in_flight[stored.row_id]
             flight.sent_s = now_s
             flight.attempts += 1
         return [Outgoing(self._topic(stored.channel), stored.payload) for stored in (*due, *fresh)]
@@ -136,10 +139,11 @@ class Delivery:
         late = [row_id for row_id, flight in self._in_flight.items() if self._due_s(flight) <= now_s]
         return self._spool.reread(late)
 
-    def _fresh(self) -> list[Stored]:
+    def _fresh(self, now_s: float) -> list[Stored]:
         fresh: list[Stored] = []
         for channel, gaps in CLASSES:
-            room = self._max_in_flight - (0 if gaps else len(self._in_flight) + len(fresh))
+            # Gaps do not count: the cloud cannot cover them before the messages that they would block.
+            room = MAX_GAPS if gaps else self._max_in_flight - self._counted()
             if room <= 0:
                 continue
             found = self._spool.pending(
@@ -147,8 +151,12 @@ class Delivery:
             )
             if found:
                 self._cursors[channel, gaps] = found[-1].row_id
+            self._in_flight.update({stored.row_id: _InFlight(gaps, now_s) for stored in found})
             fresh += found
         return fresh
+
+    def _counted(self) -> int:
+        return sum(not flight.gap for flight in self._in_flight.values())
 
     def _forget_vanished(self) -> None:
         if self._epoch != self._spool.epoch:

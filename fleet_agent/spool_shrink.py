@@ -76,11 +76,13 @@ class Shrinker:
 
     def measure(self) -> None:
         """Read what each class holds from the file."""
-        self._usage = {channel: _Usage() for channel in self._limits}
+        usage = {channel: _Usage() for channel in self._limits}
         for channel, size_bytes, messages in self._db.execute(
             "SELECT channel, sum(size_bytes), count(*) FROM messages GROUP BY channel"
         ):
-            self._usage[channel] = _Usage(size_bytes, messages)
+            usage[channel] = _Usage(size_bytes, messages)
+        # Other threads read without a lock: they see the old figures or the new ones.
+        self._usage = usage
 
     @property
     def messages(self) -> int:

@@ -3,7 +3,7 @@
 One thread does everything: it connects, reads, writes, and sleeps in `select` between. paho's own
 reconnect is not used, because each connection needs a will with its own session number, and paho's
 queue is not used, because it is lost with the process. MQTT 5 is tried first where the setting is
-`auto`; a broker that drops such a connection without an answer is spoken to in 3.1.1.
+`auto`; a broker that refuses the version, is silent, or drops the connection is spoken to in 3.1.1.
 """
 
 import os
@@ -31,6 +31,11 @@ log = structlog.get_logger()
 
 # Longest sleep while connected: keepalive and lost connections are looked after this often.
 MAX_SLEEP_S = 5.0
+# In `auto`, a broker has this long to answer MQTT 5 before 3.1.1 is tried: some brokers that do not
+# know it stay silent. Too short only means that a slow broker is spoken to in 3.1.1.
+FIVE_ANSWER_S = 2.0
+# What paho calls a refusal of the MQTT version.
+WRONG_VERSION = "Unsupported protocol version"
 
 
 def read_password(config: MqttConfig, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -53,7 +58,7 @@ def read_password(config: MqttConfig, environment: Mapping[str, str] = os.enviro
 
 
 class _UnansweredError(TransportError):
-    """The broker took the connection and closed it before CONNACK: it may not speak this version."""
+    """The broker took the connection and does not answer, or not well: it may not speak this version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class _Dial:
     client_id: str
     password: str | None
     protocol: str
+    answer_s: float
     clock: Clock
 
 
@@ -144,10 +150,13 @@ class MqttTransport:
             finally:
                 connection.close()
             return self.protocol
-        raise TransportError("the broker closes the connection without an answer, in MQTT 5 and 3.1.1")
+        raise TransportError("the broker answers neither in MQTT 5 nor in 3.1.1")
 
     def _connection(self, plan: ConnectionPlan | None) -> "_Connection":
-        dial = _Dial(self._config, self._client_id, self._password, self._protocol, self._clock)
+        answer_s = self._config.connect_timeout_s
+        if self._config.protocol == "auto" and self._protocol == "5":
+            answer_s = min(answer_s, FIVE_ANSWER_S)
+        dial = _Dial(self._config, self._client_id, self._password, self._protocol, answer_s, self._clock)
         return _Connection(dial, plan, self._wake_read)
 
     def _run(self, outbox: Outbox) -> None:
@@ -172,15 +181,16 @@ class MqttTransport:
             connection.serve(outbox, self._stopping)
             if self._stopping.is_set():
                 connection.leave(outbox, self._stop_deadline_s)
-        except _UnansweredError:
+        except _UnansweredError as error:
             self._fall_back()
+            log.info("trying the other MQTT version", client=self._client_id, why=str(error))
         finally:
             self._connected = False
             connection.close()
 
     def _fall_back(self) -> None:
         if self._config.protocol != "auto":
-            raise TransportError("the broker closed the connection without an answer")
+            raise TransportError(f"the broker does not answer in MQTT {self._protocol}")
         self._protocol = "3.1.1" if self._protocol == "5" else "5"
 
     def _backoff_s(self, failures: int) -> float:
@@ -247,25 +257,24 @@ class _Connection:
         """Connect and wait for the broker's answer.
 
         Raises:
-            _UnansweredError: it closed the connection without one.
+            _UnansweredError: there is none, or it says that it does not speak this version.
             TransportError: it cannot be reached or refuses.
         """
         config = self._dial.config
-        deadline_s = self._dial.clock.monotonic_s() + config.connect_timeout_s
+        address = f"{config.host}:{config.port}"
         try:
             self._client.connect(config.host, config.port, config.keepalive_s)
         except (OSError, ValueError) as error:  # ssl errors are OSErrors
-            raise TransportError(f"{config.host}:{config.port}: {error}") from error
-        while self._answer is None:
+            raise TransportError(f"{address}: {error}") from error
+        deadline_s = self._dial.clock.monotonic_s() + self._dial.answer_s
+        alive = True
+        while alive and self._answer is None:
             left_s = deadline_s - self._dial.clock.monotonic_s()
-            if left_s <= 0:
-                raise TransportError(f"{config.host}:{config.port}: no answer to CONNECT")
-            if not self._turn(left_s):
-                break
-        if self._answer is None:
-            raise _UnansweredError(f"{config.host}:{config.port}: closed without an answer to CONNECT")
+            alive = left_s > 0 and self._turn(left_s)
+        if self._answer is None or self._answer == WRONG_VERSION:
+            raise _UnansweredError(f"{address}: no answer to CONNECT in MQTT {self._dial.protocol}")
         if not self._accepted:
-            raise TransportError(f"{config.host}:{config.port}: refused: {self._answer}")
+            raise TransportError(f"{address}: refused: {self._answer}")
 
     def serve(self, outbox: Outbox, stopping: threading.Event) -> None:
         """Send and receive until the connection breaks or the stop comes."""

@@ -1,0 +1,223 @@
+"""Stories about real brokers."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from fleet_agent.config import MqttConfig
+from fleet_agent.delivery import Delivery
+from fleet_agent.errors import TransportError
+from fleet_agent.ports import Outgoing, SystemClock
+from fleet_agent.spool import Spool
+from fleet_agent.transport_memory import MemoryCloud
+from fleet_agent.transport_mqtt import MqttTransport, read_password
+from fleet_protocol.messages import CartState, Events
+from tests.conftest import find_tool
+from tests.fleet_agent.conftest import Broker
+from tests.fleet_agent.worlds import CART, STORE, events, wait_for
+
+PREFIX = f"fleet/v1/{STORE}/{CART}"
+
+
+class Cloud:
+    """An ingest in miniature: stores what arrives and publishes the watermark."""
+
+    def __init__(self, port: int) -> None:
+        self.memory = MemoryCloud()
+        self.acknowledge = True
+        self._lock = threading.Lock()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="test-cloud", clean_session=False)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe("fleet/v1/+/+/+", qos=1)
+        self._client.on_message = self._on_message
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    def _on_message(self, client: paho.Client, _: object, message: paho.MQTTMessage) -> None:
+        if message.topic.endswith("/ack"):
+            return
+        with self._lock:
+            self.memory.receive(Outgoing(message.topic, bytes(message.payload)))
+            if self.acknowledge:
+                client.publish(f"{PREFIX}/ack", self.memory.watermark(), qos=1, retain=True)
+
+    def stored_ids(self) -> list[str]:
+        """Return the ids of all events stored, once for each message."""
+        with self._lock:
+            return [m.cols.id[0] for m in self.memory.of("evt") if isinstance(m, Events)]
+
+    def close(self) -> None:
+        """Leave."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def state(*, online: bool, session: int) -> CartState:
+    """Return a state of the bench cart."""
+    return CartState(v=1, online=online, store=STORE, cart=CART, boot="a" * 16, session=session)
+
+
+def outbox(spool: Spool, resend_after_s: float = 30.0) -> Delivery:
+    """Return a delivery over a spool."""
+    return Delivery(spool, state, store=STORE, cart=CART, max_in_flight=16, resend_after_s=resend_after_s)
+
+
+def transport(port: int, **settings: object) -> MqttTransport:
+    """Return a transport with short waits."""
+    config = MqttConfig(
+        host="127.0.0.1",
+        port=port,
+        reconnect_min_s=0.05,
+        reconnect_max_s=0.2,
+        **settings,  # type: ignore[arg-type]
+    )
+    return MqttTransport(config, client_id=f"cartwright-{STORE}-{CART}", clock=SystemClock())
+
+
+def put(spool: Spool, way: MqttTransport, first: int, last: int) -> None:
+    """Append events e<first> .. e<last - 1>."""
+    for i in range(first, last):
+        spool.append("evt", partial(events, spool.boot_id, event_id=f"e{i}"))
+        way.wake()
+
+
+@pytest.fixture
+def cloud(mosquitto: Broker) -> Iterator[Cloud]:
+    """A cloud at mosquitto."""
+    opened = Cloud(mosquitto.port)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.mosquitto
+def test_events_arrive_are_confirmed_and_deleted(mosquitto: Broker, cloud: Cloud, spool: Spool) -> None:
+    """Over MQTT 5: what is appended arrives once, and the watermark empties the spool."""
+    way = transport(mosquitto.port)
+    way.start(outbox(spool))
+    put(spool, way, 0, 50)
+    wait_for(lambda: spool.messages == 0)
+    assert cloud.stored_ids() == [f"e{i}" for i in range(50)]
+    assert way.protocol == "5"
+    way.stop(5.0)
+    wait_for(lambda: cloud.memory.states[-1].reason == "stopped")
+    assert [s.online for s in cloud.memory.states] == [True, False]
+
+
+@pytest.mark.mosquitto
+def test_a_broker_that_dies_and_forgets_loses_nothing(mosquitto: Broker, cloud: Cloud, spool: Spool) -> None:
+    """A broker that is killed twice, with what it had acknowledged, delays events and loses none."""
+    way = transport(mosquitto.port)
+    way.start(outbox(spool, resend_after_s=1.0))
+    cloud.acknowledge = False
+    put(spool, way, 0, 30)
+    wait_for(lambda: len(cloud.stored_ids()) > 5)
+    mosquitto.kill()
+    put(spool, way, 30, 60)
+    mosquitto.start()
+    cloud.acknowledge = True
+    wait_for(lambda: way.connected)
+    mosquitto.kill()
+    wait_for(lambda: not way.connected)
+    mosquitto.start()
+    wait_for(lambda: spool.messages == 0, 40)
+    assert sorted(cloud.stored_ids()) == sorted(f"e{i}" for i in range(60))
+    sessions = [s.session for s in cloud.memory.states if s.online]
+    assert sessions == sorted(sessions)
+    assert len(set(sessions)) > 1
+    way.stop(5.0)
+
+
+@pytest.mark.mosquitto
+def test_a_cart_that_vanishes_leaves_its_will(mosquitto: Broker, cloud: Cloud, spool: Spool) -> None:
+    """A cart cut off without a farewell is reported offline by the broker, with its session's number."""
+    way = transport(mosquitto.port)
+    way.start(outbox(spool))
+    wait_for(lambda: bool(cloud.memory.states))
+    # Another client of the same name pushes the cart out, as a broken connection would.
+    double = transport(mosquitto.port)
+    double.probe()
+    wait_for(lambda: any(not s.online for s in cloud.memory.states))
+    will = next(s for s in cloud.memory.states if not s.online)
+    assert (will.session, will.reason) == (1, None)
+    way.stop(5.0)
+    double.stop(0.0)
+
+
+@pytest.mark.mosquitto
+def test_a_wrong_password_is_said_without_the_password(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    """A refused log-in is an error that does not repeat the password."""
+    port = free_port()
+    (tmp_path / "passwords").write_text("")
+    (tmp_path / "passwords").chmod(0o600)
+    conf = tmp_path / "locked.conf"
+    conf.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {tmp_path}/passwords\nuser root\n"
+    )
+    broker = Broker([find_tool("mosquitto") or "mosquitto", "-c", str(conf)], port)
+    broker.start()
+    secret = tmp_path / "secret"
+    secret.write_text("tell-nobody\n")
+    way = transport(port, username="cart", password_file=str(secret))
+    with pytest.raises(TransportError, match="refused") as refused:
+        way.probe()
+    assert "tell-nobody" not in str(refused.value)
+    way.stop(0.0)
+    broker.kill()
+
+
+def test_a_broker_of_the_old_protocol_is_spoken_to(amqtt: Broker, spool: Spool) -> None:
+    """Where MQTT 5 is not understood, as by amqtt, the cart falls back to 3.1.1 and delivers."""
+    cloud = Cloud(amqtt.port)
+    way = transport(amqtt.port)
+    way.start(outbox(spool))
+    put(spool, way, 0, 20)
+    wait_for(lambda: spool.messages == 0)
+    assert way.protocol == "3.1.1"
+    assert sorted(cloud.stored_ids()) == sorted(f"e{i}" for i in range(20))
+    way.stop(5.0)
+    cloud.close()
+
+
+def test_an_unreachable_broker_is_an_error_of_ours(free_port: Callable[[], int]) -> None:
+    """`check` names the address that does not answer."""
+    port = free_port()
+    way = transport(port)
+    with pytest.raises(TransportError, match=f"127.0.0.1:{port}"):
+        way.probe()
+    way.stop(0.0)
+
+
+def test_passwords_come_from_where_the_settings_say(tmp_path: Path) -> None:
+    """A variable or the first line of a file; a missing one is named."""
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\nsecond line\n")
+    assert read_password(MqttConfig()) is None
+    assert read_password(MqttConfig(username="u", password_file=str(secret))) == "s3cret"
+    by_variable = MqttConfig(username="u", password_env="PW")  # noqa: S106  # a variable's name
+    assert read_password(by_variable, {"PW": "x"}) == "x"
+    with pytest.raises(TransportError, match="PW"):
+        read_password(by_variable, {})
+    with pytest.raises(TransportError, match="nowhere"):
+        read_password(MqttConfig(username="u", password_file=str(tmp_path / "nowhere")), {})
+
+
+def test_stopping_without_a_broker_is_quick(free_port: Callable[[], int], spool: Spool) -> None:
+    """A cart that never reached its broker still stops cleanly."""
+    way = transport(free_port())
+    way.start(outbox(spool))
+    put(spool, way, 0, 3)
+    way.stop(0.5)
+    assert spool.messages == 3
+    assert not way.connected
+
+
+def test_the_will_is_plain_json(spool: Spool) -> None:
+    """The retained state is readable by people at the broker."""
+    plan = outbox(spool).plan_connection()
+    assert json.loads(plan.will.payload)["online"] is False
