@@ -1,0 +1,209 @@
+"""Runs one statement: queries, DML and DDL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from sqlglot import exp
+
+from queries.dialect.errors import UnsupportedError
+from queries.dialect.fields import Field, check_names, field_from_duckdb, quote
+from queries.dialect.parsing import parse_statement
+from queries.dialect.tables import TableInfo
+from queries.dialect.translate import Translation, Translator
+from queries.emulator import ddl
+from queries.emulator.catalog import Catalog, Entry
+from queries.emulator.database import Database, Transaction
+from queries.emulator.errors import DuplicateError, InvalidError, NotFoundError, as_api_error
+from queries.emulator.information import information_table
+from queries.emulator.outcome import Outcome, Request, billed
+from queries.emulator.sizes import Sizes
+
+class Statements:
+    """Runs statements against one catalog."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.database: Database = catalog.database
+        self.sizes = Sizes(catalog.database)
+        self._cache: dict[Any, tuple[Translation, tuple[Field, ...]]] = {}
+
+    def run(self, request: Request) -> Outcome:
+        """Run one statement.
+
+        Raises:
+            ApiError: It is refused or fails.
+        """
+        try:
+            return self._run(request)
+        except Exception as error:
+            raise as_api_error(error, request.text) from error
+
+    def _run(self, request: Request) -> Outcome:
+        key = self._key(request)
+        if key in self._cache:
+            translation, fields = self._cache[key]
+            return self._select(request, translation, fields)
+        tree = parse_statement(request.text)
+        if isinstance(tree, exp.Query):
+            translation = self.translator(request).translate(tree)
+            fields = self.fields(translation)
+            if len(self._cache) > 2000:
+                self._cache.clear()
+            self._cache[key] = (translation, fields)
+            return self._select(request, translation, fields)
+        if request.destination is not None:
+            raise InvalidError("Cannot set destination table in jobs with DML or DDL statements")
+        if isinstance(tree, exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.TruncateTable):
+            return self._modify(request, tree)
+        if isinstance(tree, exp.Create | exp.Drop | exp.Alter):
+            return ddl.run(self, request, tree)
+        raise UnsupportedError(f"The statement {type(tree).__name__.upper()}")
+
+    def _key(self, request: Request) -> tuple[Any, ...]:
+        kinds = tuple(sorted((name, field.sql()) for name, (field, _) in request.parameters.items()))
+        return (request.text, request.default_dataset, kinds, self.catalog.version)
+
+    def translator(self, request: Request) -> Translator:
+        """Give the translator of one request."""
+        fields = {name: field for name, (field, _) in request.parameters.items()}
+        return Translator(self.lookup(request.default_dataset), self.database.describe, fields)
+
+    def lookup(self, default_dataset: str | None) -> Callable[[str | None, str | None, str], TableInfo]:
+        """Give the function that finds tables by written name."""
+
+        def find(project: str | None, dataset: str | None, table: str) -> TableInfo:
+            self.check_project(project)
+            if table.upper().startswith("INFORMATION_SCHEMA."):
+                name = dataset or default_dataset
+                if name is None:
+                    raise InvalidError("INFORMATION_SCHEMA must be qualified with a dataset", reason="invalidQuery")
+                self.catalog.dataset(name)
+                return information_table(self.catalog, name, table.split(".", 1)[1].upper())
+            if dataset is None and default_dataset is None:
+                raise InvalidError(f'Table "{table}" must be qualified with a dataset (e.g. dataset.table).', location="query")
+            return self.catalog.table(str(dataset or default_dataset), table).info()
+
+        return find
+
+    def check_project(self, project: str | None) -> None:
+        """Refuse a project other than the one this endpoint plays.
+
+        Raises:
+            NotFoundError: It is another one.
+        """
+        if project is not None and project != self.catalog.project:
+            raise NotFoundError(f"Not found: Project {project} (this endpoint serves {self.catalog.project})")
+
+    def fields(self, translation: Translation) -> tuple[Field, ...]:
+        """Tell the columns of a translated query."""
+        nulls = {f"p_{name}": None for name in translation.parameters}
+        fields = tuple(field_from_duckdb(name, kind) for name, kind in self.database.result_types(translation.sql, nulls))
+        check_names(fields)
+        return fields
+
+    def values(self, request: Request, translation: Translation) -> dict[str, Any]:
+        """Give the parameters a translated statement uses, as DuckDB names them."""
+        given = {name.lower(): value for name, (_, value) in request.parameters.items()}
+        return {f"p_{name}": given[name] for name in translation.parameters}
+
+    def estimate(self, request: Request, translation: Translation) -> int:
+        """Estimate the bytes a statement reads, and hold it against the limit.
+
+        Raises:
+            InvalidError: It is above `max_bytes_billed`.
+        """
+        values = self.values(request, translation)
+        total = sum(self.sizes.of_scan(info, columns, test, values) for info, columns, test in translation.scans)
+        if request.max_bytes_billed is not None and billed(total) > request.max_bytes_billed:
+            raise InvalidError(
+                f"Query exceeded limit for bytes billed: {request.max_bytes_billed}. {billed(total)} or higher required.",
+                reason="bytesBilledLimitExceeded",
+            )
+        return total
+
+    def _select(self, request: Request, translation: Translation, fields: tuple[Field, ...]) -> Outcome:
+        total = self.estimate(request, translation)
+        named = tuple((t.dataset, t.table) for t in translation.tables)
+        if request.dry_run:
+            return Outcome("SELECT", fields, None, total, referenced=named, target=request.destination)
+        if request.destination is not None:
+            return self._into(request, translation, fields, total, named)
+        rows, _ = self.database.query(translation.sql, self.values(request, translation))
+        return Outcome("SELECT", fields, rows, total, referenced=named)
+
+    def _into(self, request: Request, translation: Translation, fields: Sequence[Field], total: int, named: tuple[tuple[str, str], ...]) -> Outcome:
+        """Write the result of a query to its destination table."""
+        dataset, name = request.destination or ("", "")
+        values = self.values(request, translation)
+        rows, _ = self.database.query(translation.sql, values)
+        with self.database.write_lock:
+            entry = self.destination(dataset, name, tuple(fields), request)
+            self.append(entry, rows)
+        return Outcome("SELECT", tuple(fields), rows, total, referenced=named, target=(dataset, name))
+
+    def destination(self, dataset: str, name: str, fields: tuple[Field, ...], request: Request) -> Entry:
+        """Find or make the table that a job writes to, and empty it if the job says so.
+
+        Raises:
+            ApiError: It is missing and may not be made, or holds rows and may not.
+        """
+        catalog = self.catalog
+        if not catalog.has(dataset, name):
+            if request.create_disposition == "CREATE_NEVER":
+                return catalog.table(dataset, name)
+            body = {"schema": {"fields": [f.to_api() for f in fields]}, **request.table_options}
+            return catalog.create_table(dataset, name, body)
+        entry = catalog.table(dataset, name)
+        if entry.is_view:
+            raise InvalidError(f"{catalog.project}:{dataset}.{name} is a view and cannot be written")
+        if request.write_disposition == "WRITE_TRUNCATE":
+            kept = {k: v for k, v in entry.body.items() if k not in {"schema"}}
+            body = {**kept, **request.table_options, "schema": {"fields": [f.to_api() for f in fields]}}
+            return catalog.create_table(dataset, name, body, replace=True)
+        if request.write_disposition == "WRITE_EMPTY" and self.database.scalar(f"SELECT count(*) FROM {entry.relation}"):  # noqa: S608
+            raise DuplicateError(f"Already Exists: Table {catalog.project}:{dataset}.{name}")
+        return entry
+
+    def append(self, entry: Entry, rows: pa.Table, session: Transaction | None = None) -> None:
+        """Append rows whose columns are a subset of the table's, by name."""
+        known = {f.name.lower(): f for f in entry.fields}
+        targets = []
+        for column in rows.column_names:
+            if column.lower() not in known:
+                raise InvalidError(f"no such field: {column}.")
+            targets.append(known[column.lower()])
+        values = ", ".join(
+            f"coalesce({quote(c)}, [])" if f.mode == "REPEATED" else quote(c) for c, f in zip(rows.column_names, targets, strict=True)
+        )
+        names = ", ".join(quote(f.name) for f in targets)
+        sql = f"INSERT INTO {entry.relation} ({names}) SELECT {values} FROM _incoming"  # noqa: S608
+        (session or self.database).insert(sql, rows)
+
+    def _modify(self, request: Request, tree: exp.Expression) -> Outcome:
+        kind = {exp.Insert: "INSERT", exp.Update: "UPDATE", exp.Delete: "DELETE", exp.Merge: "MERGE"}.get(type(tree), "TRUNCATE_TABLE")
+        ddl.check_dml(tree)
+        if kind == "TRUNCATE_TABLE":
+            return ddl.truncate(self, request, tree)
+        translation = self.translator(request).translate(tree)
+        total = self.estimate(request, translation)
+        target = (translation.tables[0].dataset, translation.tables[0].table)
+        named = tuple((t.dataset, t.table) for t in translation.tables)
+        if request.dry_run:
+            return Outcome(kind, (), None, total, 0, target=target, referenced=named)
+        with self.database.write_lock, self.database.transaction() as session:
+            counts = _run_dml(session, kind, translation.sql, self.values(request, translation))
+        return Outcome(kind, (), None, total, sum(counts), *counts, target=target, referenced=named)
+
+
+def _run_dml(session: Transaction, kind: str, sql: str, values: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Run DML; give rows inserted, updated, deleted."""
+    if kind != "MERGE":
+        rows = session.execute(sql, values)
+        n = int(rows[0][0]) if rows else 0
+        return (n * (kind == "INSERT"), n * (kind == "UPDATE"), n * (kind == "DELETE"))
+    rows = session.execute(f"{sql} RETURNING merge_action", values)
+    actions = [str(r[0]).upper() for r in rows]
+    return actions.count("INSERT"), actions.count("UPDATE"), actions.count("DELETE")
