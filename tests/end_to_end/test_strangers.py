@@ -11,6 +11,7 @@ import numpy as np
 import paho.mqtt.client as mqtt
 import pytest
 import zstandard
+from paho.mqtt.enums import CallbackAPIVersion
 
 from fleet_protocol.limits import MAX_DECODED_BYTES, MAX_PAYLOAD_BYTES
 from tests.end_to_end.conftest import Cloud
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.mosquitto, pytest.mark.timeout
 
 def publish(cloud: Cloud, *messages: tuple[str, bytes]) -> None:
     """Publish with QoS 1 and wait for the broker's word."""
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="stranger")
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="stranger")
     client.connect("127.0.0.1", cloud.broker_port)
     client.loop_start()
     for topic, payload in messages:
