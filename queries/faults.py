@@ -42,8 +42,10 @@ def _translate(query: Query, error: BaseException) -> QueryError:
             query.name, f"the warehouse does not answer ({type(error).__name__})"
         )
     if isinstance(error, google_errors.GoogleAPICallError):
+        if _reason(error) == "stopped":
+            return QueryTimeoutError(query.name, f"stopped after {query.timeout_s:g} s")
         kind = WarehouseUnavailableError if _may_pass(error) else QueryRefusedError
-        return kind(query.name, error.message or str(error), _reason(error))
+        return kind(query.name, _detail(error), _reason(error))
     return QueryRefusedError(query.name, str(error), "authentication")
 
 
@@ -57,3 +59,8 @@ def _may_pass(error: google_errors.GoogleAPICallError) -> bool:
 def _reason(error: google_errors.GoogleAPICallError) -> str:
     first = next(iter(error.errors or ()), None)
     return str(first.get("reason", "")) if isinstance(first, Mapping) else ""
+
+
+def _detail(error: google_errors.GoogleAPICallError) -> str:
+    """Return the sentence without the request line that Google's client puts before it."""
+    return str(error.message or error).split("?prettyPrint=false: ", 1)[-1]

@@ -1,32 +1,50 @@
-"""The tables and views of the warehouse: one statement per file, in BigQuery's dialect."""
+"""The warehouse's tables and views: one file each, applied in order."""
 
 from __future__ import annotations
 
-from importlib.resources import files
+from importlib import resources
+from typing import Protocol
 
-from queries.client import BigQueryWarehouse, Statement
+import structlog
 
-# Views come after the tables they read.
-VIEWS = ("events", "telemetry")
+from queries.client import Execution
+from queries.question import read_sql
 
+_log = structlog.get_logger(__name__)
 
-def statements() -> dict[str, str]:
-    """Give the text of every table and view by name, in an order in which they can be made."""
-    texts = {entry.name.removesuffix(".sql"): entry.read_text("utf-8") for entry in files(__name__).iterdir() if entry.name.endswith(".sql")}
-    tables = sorted(name for name in texts if name not in VIEWS)
-    return {name: texts[name] for name in (*tables, *VIEWS)}
+# Views read tables, so they come last; their files begin with CREATE OR REPLACE VIEW.
+VIEWS = ("telemetry", "events")
 
 
-def apply_schema(warehouse: BigQueryWarehouse, *, timeout_s: float = 60.0) -> None:
-    """Make the dataset and all its tables and views; what exists is left as it is.
+class SchemaTarget(Protocol):
+    """What the schema is applied to: `Warehouse`, seen from here."""
 
-    Args:
-        warehouse: Where.
-        timeout_s: The longest one statement may take.
+    def create_dataset(self) -> None:
+        """Create the dataset where it is missing."""
+        ...
+
+    def execute(self, sql: str, *, name: str) -> Execution:
+        """Run one statement."""
+        ...
+
+
+def statements() -> list[tuple[str, str]]:
+    """Return (name, DDL) of every table and then every view."""
+    files = (f.name for f in resources.files(__name__).iterdir())
+    names = sorted(name.removesuffix(".sql") for name in files if name.endswith(".sql"))
+    tables = [name for name in names if name not in VIEWS]
+    return [(name, read_sql(__name__, name)) for name in (*tables, *VIEWS)]
+
+
+def apply_schema(warehouse: SchemaTarget) -> None:
+    """Create the dataset, the tables and the views that are missing; views are renewed.
+
+    Doing it again changes nothing. Tables that exist are left as they are.
 
     Raises:
-        QueryError: The warehouse refused or did not answer.
+        QueryError: the warehouse refused, or did not answer.
     """
-    warehouse.ensure_dataset()
-    for name, sql in statements().items():
-        warehouse.run(Statement(f"schema.{name}", sql), timeout_s=timeout_s)
+    warehouse.create_dataset()
+    for name, ddl in statements():
+        warehouse.execute(ddl, name=f"schema {name}")
+    _log.info("schema applied", statements=len(statements()))
