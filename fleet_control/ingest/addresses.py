@@ -24,8 +24,12 @@ class BrokerAddress:
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
 
 
-def parse_broker(text: str) -> BrokerAddress:
+def parse_broker(text: str, password: str | None = None) -> BrokerAddress:
     """Read an address.
+
+    Args:
+        text: The address.
+        password: Used where the address has a user and no password.
 
     Raises:
         AddressError: it cannot be read.
@@ -43,7 +47,7 @@ def parse_broker(text: str) -> BrokerAddress:
         port=port or (TLS_PORT if tls else PLAIN_PORT),
         tls=tls,
         username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
+        password=unquote(parts.password) if parts.password else password,
     )
 
 

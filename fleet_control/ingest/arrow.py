@@ -7,6 +7,7 @@ value is that of C loops; there are no dictionaries per row.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, repeat
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -273,8 +274,12 @@ def _pairs(rows: Iterable[list[tuple[str, float]] | None], name: str, value: str
     """Build an array of (name, value) structs; a null list becomes an empty one."""
     lists = [row or () for row in rows]
     sizes = np.fromiter(map(len, lists), np.int64, len(lists))
-    names, values = zip(*chain.from_iterable(lists), strict=True) if sizes.any() else ((), ())
-    return _list_of_structs(sizes, {name: _array(names, pa.string()), value: _array(values, pa.float64())})
+    pairs = list(chain.from_iterable(lists))
+    fields = {
+        name: _array(map(itemgetter(0), pairs), pa.string()),
+        value: _array(np.fromiter(map(itemgetter(1), pairs), np.float64, len(pairs))),
+    }
+    return _list_of_structs(sizes, fields)
 
 
 def _list_of_structs(sizes: _Ints, fields: dict[str, _Array]) -> _Array:

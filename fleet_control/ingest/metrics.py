@@ -56,6 +56,28 @@ class IngestMetrics:
         """An append has to be tried again."""
         self.append_failures.labels(table).inc()
 
+    def message_received(self) -> None:
+        """A message was put into the inbox."""
+        self.received.inc()
+
+    def connection_changed(self, *, ready: bool) -> None:
+        """Connected and subscribed, or no longer."""
+        self.connected.set(ready)
+        self.reconnects.inc(ready)
+
+    def ack_dropped(self) -> None:
+        """An acknowledgement came too late for its connection."""
+        self.stale_acks.inc()
+
+    def rollup_finished(self, seconds: float) -> None:
+        """The rollups are up to date."""
+        self.rollup_success.set_to_current_time()
+        self.rollup_s.set(seconds)
+
+    def rollup_failed(self) -> None:
+        """The rollups failed."""
+        self.rollup_failures.inc()
+
     def watch_pending(self, count: Callable[[], int], size_bytes: Callable[[], int]) -> None:
         """Read the pending messages and the inbox when somebody scrapes."""
         self.pending.set_function(count)
