@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pandas as pd
+import pyarrow as pa
 from google.api_core.client_options import ClientOptions
 from google.auth import exceptions as auth_errors
 from google.auth.credentials import AnonymousCredentials
@@ -27,13 +28,17 @@ RETRY_S = 5.0
 # DDL, MERGE and whatever else is not a page.
 STATEMENT_TIMEOUT_S = 300.0
 
+# Types that keep a null a null: an integer with a gap would turn into a float.
+_DTYPES = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
     """An answer.
 
     Attributes:
-        frame: Its rows. TIMESTAMP columns are datetime64[us, UTC]; INT64 columns are Int64.
+        frame: Its rows. TIMESTAMP is datetime64[us, UTC], INT64 is Int64, BOOL is boolean, DATE is
+            datetime.date, ARRAY is a NumPy array.
         fetched_at: When it arrived, UTC.
         bytes_processed: What the warehouse read for it; 0 where it was not said.
         job_id: BigQuery's job or query id, "" where there is none.
@@ -89,8 +94,13 @@ class Warehouse:
         query = question.query() if isinstance(question, Question) else question
         rows = self._ask(query)
         with our_errors(query):
-            frame = rows.to_dataframe(create_bqstorage_client=False)
-        return QueryResult(frame, self._clock(), int(rows.total_bytes_processed or 0), _id_of(rows))
+            table = rows.to_arrow(create_bqstorage_client=False)
+        return QueryResult(
+            table.to_pandas(types_mapper=_DTYPES.get),
+            self._clock(),
+            int(rows.total_bytes_processed or 0),
+            _id_of(rows),
+        )
 
     def execute(
         self,

@@ -1,0 +1,193 @@
+"""Rollups against pandas, in a real endpoint."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from queries.client import Warehouse
+from queries.question import Query
+from queries.rollups import Rollups
+from queries.writer import Appender, open_appender
+from tests.queries import reference, seed
+
+NOW = seed.END + timedelta(hours=1)
+
+
+def ask(warehouse: Warehouse, sql: str) -> pd.DataFrame:
+    """Ask what no page asks."""
+    return warehouse.run(Query("test", sql)).frame
+
+
+def put(appender: Appender, table: str, schema: object, rows: list[seed.Row]) -> None:
+    """Append rows and wait until they are durable."""
+    assert appender.append(table, seed.table(schema, rows)).wait(30)
+
+
+@pytest.fixture
+def appender(empty_warehouse: Warehouse):  # type: ignore[no-untyped-def]
+    """A writer into the empty warehouse."""
+    writer = open_appender(empty_warehouse.target)
+    yield writer
+    writer.close()
+
+
+def test_hourly_events_equal_pandas(empty_warehouse: Warehouse, appender: Appender) -> None:
+    """Redelivered rows, labels of the next hour and labels without a time are all counted once, at the event."""
+    rows = seed.events(np.random.default_rng(7))
+    put(appender, "events_raw", seed.EVENTS, [*rows, *seed.again(rows)])
+    Rollups(empty_warehouse, lambda: NOW).run()
+    found = ask(
+        empty_warehouse,
+        "SELECT hour, cart_id, SUM(item_events) AS item_events, SUM(contradicted) AS contradicted,"
+        " SUM(labelled) AS labelled, SUM(asked) AS asked FROM hourly_events"
+        " WHERE hour >= '2026-01-01' GROUP BY hour, cart_id HAVING SUM(item_events) > 0 ORDER BY hour, cart_id",
+    )
+    expected = reference.counts(reference.judged_events(rows), ["hour", "cart_id"])
+    assert found.to_numpy().tolist() == expected.to_numpy().tolist()
+    items = ask(
+        empty_warehouse, "SELECT SUM(item_events), SUM(contradicted) FROM hourly_items WHERE hour >= '2026-01-01'"
+    )
+    assert items.iloc[0].tolist() == [expected["item_events"].sum(), expected["contradicted"].sum()]
+
+
+def test_labels_count_in_their_own_hour(empty_warehouse: Warehouse, appender: Appender) -> None:
+    """Corrections, scans and audits are as many as were sent."""
+    rows = seed.events(np.random.default_rng(8))
+    put(appender, "events_raw", seed.EVENTS, rows)
+    Rollups(empty_warehouse, lambda: NOW).run()
+    found = ask(
+        empty_warehouse,
+        "SELECT SUM(corrections), SUM(scans), SUM(audits) FROM hourly_events WHERE hour >= '2026-01-01'",
+    )
+    kinds = pd.Series([row["event_type"] for row in rows]).value_counts()
+    assert found.iloc[0].tolist() == [kinds["correction"], kinds["scan"], kinds["audit"]]
+
+
+def test_histograms_merge_exactly(empty_warehouse: Warehouse, appender: Appender) -> None:
+    """Every latency is in its bucket once, per hour, store, model and stage."""
+    rows, latencies = seed.windows(np.random.default_rng(9))
+    put(appender, "telemetry_raw", seed.TELEMETRY, [*rows, *seed.again(rows)])
+    Rollups(empty_warehouse, lambda: NOW).run()
+    found = ask(
+        empty_warehouse,
+        "SELECT hour, store_id, model_digest, stage, bucket, n FROM hourly_latency WHERE hour >= '2026-01-01'"
+        " ORDER BY hour, store_id, model_digest, stage, bucket",
+    )
+    truth = pd.DataFrame(
+        [
+            (r["window_start"], r["store_id"], r["model_digest"] or "", s, seed.bucket_of(ms))
+            for r, s, ms in latencies
+        ],
+        columns=["hour", "store_id", "model_digest", "stage", "bucket"],
+    )
+    truth["hour"] = truth["hour"].dt.floor("h")
+    expected = truth.groupby(list(truth.columns)).size().reset_index()
+    assert found.to_numpy().tolist() == expected.to_numpy().tolist()
+
+
+def test_frames_drops_and_signals(empty_warehouse: Warehouse, appender: Appender) -> None:
+    """Counters and signals add up, cameras and causes apart or together as the tables say."""
+    rows, _ = seed.windows(np.random.default_rng(10))
+    put(appender, "telemetry_raw", seed.TELEMETRY, [*rows, *seed.again(rows)])
+    Rollups(empty_warehouse, lambda: NOW).run()
+    carts = ask(
+        empty_warehouse,
+        "SELECT SUM(windows), SUM(frames), SUM(dropped) FROM hourly_carts WHERE hour >= '2026-01-01'",
+    )
+    assert carts.iloc[0].tolist() == [len(rows), 190 * len(rows), 5 * len(rows)]
+    total = sum(part["n"] for row in rows for part in row["signals"])
+    for table, where in (("hourly_signals", "hour"), ("daily_cart_signals", "day")):
+        found = ask(empty_warehouse, f"SELECT SUM(n) FROM {table} WHERE {where} >= '2026-01-01'")  # noqa: S608
+        assert found.iloc[0, 0] == total
+    days = ask(
+        empty_warehouse,
+        "SELECT day, SUM(n) AS n FROM daily_cart_signals WHERE day >= '2026-01-01' GROUP BY day ORDER BY day",
+    )
+    expected = pd.Series({row["window_start"].date(): 0 for row in rows})
+    for row in rows:
+        expected[row["window_start"].date()] += sum(part["n"] for part in row["signals"])
+    assert days["n"].tolist() == expected.sort_index().tolist()
+
+
+def test_running_again_changes_nothing(empty_warehouse: Warehouse, appender: Appender) -> None:
+    """A run without news does nothing, and a new process that re-opens the last hours gets the same rows."""
+    rows = seed.events(np.random.default_rng(11))
+    windows, _ = seed.windows(np.random.default_rng(11))
+    put(appender, "events_raw", seed.EVENTS, rows)
+    put(appender, "telemetry_raw", seed.TELEMETRY, windows)
+    first = Rollups(empty_warehouse, lambda: NOW)
+    assert first.run().hours >= seed.HOURS
+    before = _everything(empty_warehouse)
+    assert first.run().hours == 0
+    assert Rollups(empty_warehouse, lambda: NOW).run().hours > 0
+    assert _everything(empty_warehouse) == before
+
+
+def test_a_late_label_reopens_the_hour_of_its_event(empty_warehouse: Warehouse, appender: Appender) -> None:
+    """A correction that arrives days later changes the hour of the event it is about."""
+    at = seed.START + timedelta(minutes=3)
+    event = _event(at, 0, "item")
+    put(appender, "events_raw", seed.EVENTS, [event])
+    rollups = Rollups(empty_warehouse, lambda: NOW + timedelta(days=3))
+    rollups.run()
+    label = {**_event(at + timedelta(days=2), 1, "audit"), "item_id": "pear", "ref_event_id": "e0"}
+    put(appender, "events_raw", seed.EVENTS, [{**label, "ref_event_at": at}])
+    rollups.run()
+    found = ask(
+        empty_warehouse,
+        "SELECT hour, item_events, labelled, contradicted, audits FROM hourly_events"
+        " WHERE hour >= '2026-01-01' ORDER BY hour",
+    )
+    assert found.drop(columns="hour").to_numpy().tolist() == [[1, 1, 1, 0], [0, 0, 0, 1]]
+
+
+def test_rows_received_long_ago_but_seen_late_are_counted(
+    empty_warehouse: Warehouse, appender: Appender
+) -> None:
+    """Rows that were on the way while younger ones were counted are found by the overlap."""
+    rollups = Rollups(empty_warehouse, lambda: NOW)
+    put(appender, "events_raw", seed.EVENTS, [_event(seed.START + timedelta(minutes=9), 1, "item")])
+    rollups.run()
+    put(appender, "events_raw", seed.EVENTS, [_event(seed.START + timedelta(minutes=5), 0, "item")])
+    put(appender, "events_raw", seed.EVENTS, [_event(seed.START + timedelta(minutes=10), 2, "item")])
+    rollups.run()
+    found = ask(empty_warehouse, "SELECT SUM(item_events) FROM hourly_events WHERE hour >= '2026-01-01'")
+    assert found.iloc[0, 0] == 3
+
+
+def test_carts_current_follows_births_and_wills(empty_warehouse: Warehouse, appender: Appender) -> None:
+    """The newest state counts, a change of it is dated, and any message says that the cart is alive."""
+    rollups = Rollups(empty_warehouse, lambda: NOW)
+    at = seed.START
+    put(appender, "cart_states_raw", seed.STATES, [seed.state("s001", "s001-c01", 1, at, online=True)])
+    rollups.run()
+    put(appender, "events_raw", seed.EVENTS, [_event(at + timedelta(minutes=2), 0, "item")])
+    rollups.run()
+    assert _cart(empty_warehouse) == [True, 1, at, at + timedelta(minutes=2, seconds=20)]
+    will = seed.state("s001", "s001-c01", 1, at + timedelta(minutes=4), online=False)
+    put(appender, "cart_states_raw", seed.STATES, [will])
+    rollups.run()
+    assert _cart(empty_warehouse) == [False, 1, at + timedelta(minutes=4), at + timedelta(minutes=4)]
+
+
+def _cart(warehouse: Warehouse) -> list[object]:
+    frame = ask(warehouse, "SELECT online, session, changed_at, last_seen_at FROM carts_current")
+    return list(frame.iloc[0])
+
+
+def _event(at: datetime, seq: int, kind: str) -> seed.Row:
+    return {
+        **seed.provenance("s001", "s001-c01", "evt", seq, at), "event_at": at, "event_id": f"e{seq}",
+        "event_type": kind, "item_id": "apple", "quantity": 1, "direction": "add",
+    }  # fmt: skip
+
+
+def _everything(warehouse: Warehouse) -> dict[str, list[list[object]]]:
+    tables = ("hourly_latency", "hourly_signals", "hourly_events", "hourly_items", "hourly_carts")
+    frames = {name: ask(warehouse, f"SELECT * FROM {name} WHERE hour >= '2026-01-01'") for name in tables}  # noqa: S608
+    frames["daily"] = ask(warehouse, "SELECT * FROM daily_cart_signals WHERE day >= '2026-01-01'")
+    return {name: sorted(frame.astype(str).to_numpy().tolist()) for name, frame in frames.items()}
