@@ -21,6 +21,8 @@ DATASET = "cartwright"
 # Ingest keeps trying while the history pours in; its last batch must be durable before it ends.
 INGEST_STOP_S = 15.0
 HISTORY_TIMEOUT_S = 600.0
+# How far pages may be behind. Lower keeps the warehouse of an idle laptop busy.
+ROLLUP_INTERVAL_S = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class Plan:
         argv = (
             *_python("demo.cli", "ingest", "--warehouse", self._where.warehouse),
             *("--broker", self._where.broker, "--http-port", str(self._ports.ingest)),
+            *("--rollup-interval-s", str(ROLLUP_INTERVAL_S)),
         )
         return Component(
             "ingest", argv, ReadyLine(), url, after=after, env=self._secret, stop_timeout_s=INGEST_STOP_S

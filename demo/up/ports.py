@@ -28,7 +28,7 @@ class Ports:
     warehouse: int = 9050
     warehouse_grpc: int = 9060
     dashboard: int = 8501
-    ingest: int = 9101
+    ingest: int = 9102
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":
