@@ -14,11 +14,11 @@ from queries.dialect.rewriting import Handler, Rewriter, call, cast, function_na
 
 # Checked one by one against GoogleSQL's definition: sqlglot's DuckDB text already means the same.
 PASSING = frozenset(
-    """Abs Acos And AnyValue ArrayAgg ArraySize Array ArrayConcatAgg Asin Ascii Atan Atan2 BitwiseAndAgg BitwiseOrAgg
-    BitwiseXorAgg BitwiseCount ByteLength Case Cast Cbrt Chr Coalesce Concat Corr Cos Count CountIf CovarPop
+    """Abs Acos And AnyValue ArrayAgg ArraySize Array ArrayConcatAgg ArrayReverse Asin Ascii Atan Atan2 BitwiseAndAgg BitwiseOrAgg
+    BitwiseXorAgg BitwiseCount Case Cast Cbrt Chr Coalesce Concat Corr Cos Count CovarPop
     CovarSamp CumeDist DateFromParts DenseRank EndsWith Exists Exp FirstValue
     FromBase64 GenerateDateArray GenerateSeries GenerateTimestampArray Greatest Grouping HexString If IsInf
-    IsNan JSON Lag LastValue Lead Least Ln Log LogicalAnd LogicalOr Lower LowerHex MD5Digest Max Min NthValue
+    IsNan JSON Lag LastValue Lead Least Ln Log LogicalAnd LogicalOr Lower LowerHex MD5 MD5Digest Max Min NthValue
     Ntile Nullif Or ParseJSON PercentRank PercentileCont PercentileDisc Pow Rand Rank RegexpLike RegexpReplace
     Repeat Replace Reverse RowNumber SHA SHA1Digest SHA2 Sin Sinh Cosh Tanh Split Sqrt StartsWith Stddev
     StddevPop StddevSamp Struct Sum Tan TimeFromParts TimestampFromParts ToBase64 Translate TryCast
@@ -86,12 +86,25 @@ def rounding(name: str) -> Handler:
     return handle
 
 
-def minus(rw: Rewriter, node: exp.Expression) -> exp.Expression:
-    """The difference of two dates is an INTERVAL in BigQuery, a number in DuckDB."""
-    if rw.has_dates and not isinstance(node.expression, exp.Literal | exp.Interval):
-        if rw.kind(node.this) == "DATE" and rw.kind(node.expression) == "DATE":
-            raise UnsupportedError("The difference of two DATE values (write DATE_DIFF)")
-    return node
+def plus_minus(rw: Rewriter, node: exp.Expression) -> exp.Expression:
+    """Dates: a whole number counts days, and the difference of two is an INTERVAL in BigQuery, a number in DuckDB."""
+    if not rw.has_dates or isinstance(node.expression, exp.Interval):
+        return node
+    left, right = rw.kind(node.this), rw.kind(node.expression)
+    if left == right == "DATE" and isinstance(node, exp.Sub):
+        raise UnsupportedError("The difference of two DATE values (write DATE_DIFF)")
+    if "DATE" not in {left, right} or "INT" not in {left, right}:
+        return node
+    if left == "DATE":
+        node.set("expression", call("to_days", cast(node.expression, "INTEGER")))
+    else:
+        node.set("this", call("to_days", cast(node.this, "INTEGER")))
+    return cast(node.copy(), "DATE")
+
+
+def byte_length(rw: Rewriter, node: exp.Expression) -> exp.Expression:
+    """BYTE_LENGTH: bytes of the UTF-8 text, or of BYTES."""
+    return call("octet_length" if rw.kind(node.this) == "BLOB" else "strlen", node.this)
 
 
 def decimal_guard(rw: Rewriter, node: exp.Expression) -> exp.Expression:
@@ -101,6 +114,13 @@ def decimal_guard(rw: Rewriter, node: exp.Expression) -> exp.Expression:
             if isinstance(part, exp.Expression) and not isinstance(part, exp.Distinct) and rw.kind(part) == "DECIMAL":
                 raise UnsupportedError(f"{'Division' if isinstance(node, exp.Div) else function_name(node)} of NUMERIC")
     return node
+
+
+def counted_if(_: Rewriter, node: exp.Expression) -> exp.Expression:
+    """COUNTIF is 0 where nothing is true; DuckDB's count_if is NULL for no rows and for NULLs alone."""
+    if isinstance(node.this, exp.Distinct):
+        raise UnsupportedError("COUNTIF(DISTINCT ...)")
+    return exp.Count(this=exp.Case(ifs=[exp.If(this=node.this, true=exp.Literal.number(1))]))
 
 
 def aggregated(_: Rewriter, node: exp.Expression) -> exp.Expression:
@@ -302,15 +322,21 @@ def like(_: Rewriter, node: exp.Expression) -> exp.Expression:
 
 def bytes_literal(_: Rewriter, node: exp.Expression) -> exp.Expression:
     """b'...'."""
-    return call("unhex", node.name.encode("latin-1", "strict").hex() if node.name.isascii() else node.name.encode().hex())
+    return call("unhex", node.name.encode("latin-1", "strict").hex())
 
 
 def structure(_: Rewriter, node: exp.Expression) -> exp.Expression:
     """STRUCT(...): fields without a name get BigQuery's names."""
+    target = node.parent.args.get("to") if isinstance(node.parent, exp.Cast) else None
+    names = [m.name for m in target.expressions] if target is not None and target.this == exp.DataType.Type.STRUCT else []
+    if names and len(names) != len(node.expressions):
+        raise StatementError("STRUCT type has another number of fields than the value")
     for position_, part in enumerate(list(node.expressions), 1):
         if isinstance(part, exp.PropertyEQ):
             continue
         name = part.alias_or_name if isinstance(part, exp.Alias | exp.Column | exp.Dot) else ""
+        if names:
+            name = names[position_ - 1]
         value = part.this if isinstance(part, exp.Alias) else part
         named = exp.PropertyEQ(this=exp.to_identifier(name or f"_field_{position_}", quoted=True), expression=value.copy())
         node.expressions[position_ - 1] = named
@@ -378,7 +404,7 @@ HANDLERS: dict[type[exp.Expression], Handler] = {
     **times.HANDLERS,
     exp.Literal: number, exp.Cast: to_type, exp.TryCast: to_type, exp.Round: rounding("round"),
     exp.Trunc: rounding("trunc"), exp.Ceil: rounding("ceil"), exp.Floor: rounding("floor"), exp.Sign: rounding("sign"),
-    exp.Sub: minus, exp.Div: decimal_guard, exp.Avg: decimal_guard, exp.ArrayAgg: aggregated,
+    exp.Sub: plus_minus, exp.Add: plus_minus, exp.ByteLength: byte_length, exp.Div: decimal_guard, exp.Avg: decimal_guard, exp.ArrayAgg: aggregated, exp.CountIf: counted_if,
     exp.IgnoreNulls: aggregated, exp.GroupConcat: string_agg, exp.ApproxQuantiles: quantiles,
     exp.ApproxDistinct: distinct_count, exp.Bracket: element, exp.Length: length, exp.Trim: trim,
     exp.Substring: substring, exp.Left: edge("left"), exp.Right: edge("right"), exp.Pad: pad,
