@@ -36,6 +36,8 @@ def _parsed(text: str) -> exp.Expression:
         raise StatementError("Syntax error: Unexpected end of statement", 1, 1)
     if len(trees) > 1:
         raise UnsupportedError("A script of several statements")
+    if not text.isascii() and any(not b.name.isascii() for b in trees[0].find_all(exp.ByteString)):
+        raise UnsupportedError("A bytes literal with characters beyond ASCII (write them as \\x..)")
     return trees[0]
 
 

@@ -17,7 +17,6 @@ MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 TRUNCATIONS = {
     "MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "MONTH", "QUARTER", "YEAR",
 }  # fmt: skip
-BOUNDARIES = TRUNCATIONS | {"ISOWEEK"}
 WEEKDAYS = {"MONDAY": 0, "TUESDAY": 6, "WEDNESDAY": 5, "THURSDAY": 4, "FRIDAY": 3, "SATURDAY": 2, "SUNDAY": 1}
 # Directives that DuckDB's strftime writes exactly as BigQuery does.
 WRITABLE = set("YmdHMSjaAbBypIuwGVUW%")
@@ -102,9 +101,12 @@ def boundary_diff(rw: Rewriter, node: exp.Expression) -> exp.Expression:
         ahead = call("to_days", literal(shift))
         left, right = exp.Add(this=left, expression=ahead), exp.Add(this=right, expression=ahead.copy())
         unit = "ISOWEEK"
-    if unit not in BOUNDARIES:
+    if unit == "ISOWEEK":
+        days = call("date_diff", "day", call("date_trunc", "week", right), call("date_trunc", "week", left))
+        return exp.Paren(this=exp.IntDiv(this=days, expression=literal(7)))
+    if unit not in TRUNCATIONS:
         raise UnsupportedError(f"A difference in {unit}")
-    return call("date_diff", "week" if unit == "ISOWEEK" else unit.lower(), right, left)
+    return call("date_diff", unit.lower(), right, left)
 
 
 def truncate(rw: Rewriter, node: exp.Expression) -> exp.Expression:

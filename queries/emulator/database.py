@@ -126,10 +126,8 @@ class Database:
 
     def result_types(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[str, Any]]:
         """Tell name and DuckDB type of each column of a query, without running it over rows."""
-        session = self.session().execute(f"SELECT * FROM ({sql}) LIMIT 0", dict(parameters))  # noqa: S608
-        types = [(str(d[0]), d[1]) for d in session.description]
-        session.fetchall()
-        return types
+        relation = self.session().sql(sql, params=dict(parameters))
+        return [(str(name), kind) for name, kind in zip(relation.columns, relation.types, strict=True)]
 
     def _renew(self) -> None:
         """Drop this thread's session: a result that was not read to its end would block it."""
