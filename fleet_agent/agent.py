@@ -79,6 +79,7 @@ class Agent:
         self._transport = transport
         self._clock = clock
         self._stopping = threading.Event()
+        self._stopped = False
         self._telemetry = Telemetry()
         self._identity = _identity(config, cameras, manifest, spool)
         self._reporter = Reporter(
@@ -169,11 +170,14 @@ class Agent:
         self._decider.stop()
 
     def stop(self, timeout_s: float) -> None:
-        """End all threads, write the last window, say farewell to the broker.
+        """End all threads, write the last window, say farewell to the broker. Once; later calls do nothing.
 
         Args:
             timeout_s: Longest wait. A camera that hangs in its driver is left behind after it.
         """
+        if self._stopped:
+            return
+        self._stopped = True
         deadline_s = self._clock.monotonic_s() + timeout_s
         self.begin_stop()
         for thread in (self._decider_thread, *self._threads):

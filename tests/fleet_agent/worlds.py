@@ -145,6 +145,7 @@ class BenchCamera:
         self._name = name
         self._bench = bench
         self.opened = 0
+        self.frames = 0
 
     @property
     def name(self) -> str:
@@ -158,6 +159,7 @@ class BenchCamera:
     def read(self, timeout_s: float) -> Frame | None:
         """Return a picture after a twentieth of a second."""
         time.sleep(min(0.05, timeout_s))
+        self.frames += 1
         return Frame(self._name, picture(self._bench.shown), time.monotonic())
 
     def close(self) -> None:

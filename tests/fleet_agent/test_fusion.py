@@ -1,0 +1,177 @@
+"""Stories about one decision from cameras and weight."""
+
+import math
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleet_agent.config import FusionConfig
+from fleet_agent.fusion import CameraEvidence, Decision, fuse, overlap
+from fleet_agent.perception import Detection, ItemClass
+from tests.fleet_agent.worlds import WEIGHTS_G, item
+
+CONFIG = FusionConfig()
+CLASSES = tuple(item(ix) for ix in range(3))
+MIDDLE = (0.3, 0.3, 0.6, 0.6)
+
+
+def seen(item_ix: int, score: float = 0.9, box: tuple[float, float, float, float] = MIDDLE) -> Detection:
+    """Return a detection of an item; the other items score next to nothing."""
+    scores = np.full(3, 0.02, np.float32)
+    scores[item_ix] = score
+    return Detection(item_ix, score, box, scores)
+
+
+def camera(name: str, *detections: Detection, frames: int = 1) -> CameraEvidence:
+    """Return what a camera saw in some equal frames."""
+    return CameraEvidence(name, (detections,) * frames)
+
+
+def decide(change_g: float, *evidence: CameraEvidence, config: FusionConfig = CONFIG) -> Decision:
+    """Fuse."""
+    return fuse(evidence, change_g, CLASSES, config)
+
+
+def test_cameras_and_weight_that_agree_book_the_item() -> None:
+    """A seen item of the right weight is accepted, with its direction and residual."""
+    decision = decide(403.0, camera("front", seen(1)), camera("left", seen(1)))
+    assert (decision.item_ix, decision.quantity, decision.direction) == (1, 1, "add")
+    assert decision.outcome == "accepted"
+    assert decision.posterior > 0.95
+    assert decision.weight_residual_g == pytest.approx(3.0)
+    assert decision.disagreeing == 0
+    assert dict(decision.camera_confidence).keys() == {"front", "left"}
+
+
+def test_the_sign_of_the_weight_is_the_direction() -> None:
+    """What makes the cart lighter was taken out; the residual keeps measured minus expected."""
+    decision = decide(-404.0, camera("front", seen(1)))
+    assert (decision.item_ix, decision.direction) == (1, "remove")
+    assert decision.weight_residual_g == pytest.approx(-4.0)
+
+
+def test_two_pieces_weigh_twice() -> None:
+    """Quantity comes from the weight."""
+    decision = decide(2 * WEIGHTS_G[0] + 2, camera("front", seen(0)))
+    assert (decision.item_ix, decision.quantity, decision.outcome) == (0, 2, "accepted")
+
+
+def test_weight_without_a_picture_asks() -> None:
+    """The weight alone names no item for sure: the shopper is asked, even where one item fits."""
+    decision = decide(1000.0)
+    assert decision.outcome == "asked"
+    assert decision.item_ix == 2
+    assert decision.camera_confidence == ()
+
+
+def test_frames_without_detections_are_no_evidence() -> None:
+    """A camera that saw nothing is as good as none."""
+    assert decide(1000.0, CameraEvidence("front", ((), ()))) == decide(1000.0)
+
+
+def test_a_picture_that_the_weight_contradicts_asks() -> None:
+    """An item seen clearly whose weight is far off is not booked in silence."""
+    assert decide(720.0, camera("front", seen(0))).outcome == "asked"
+
+
+def test_the_weight_settles_what_the_cameras_cannot() -> None:
+    """Between two look-alikes of different weight the scale decides."""
+    alike = Detection(0, 0.6, MIDDLE, np.array([0.6, 0.55, 0.02], np.float32))
+    assert decide(400.0, camera("front", alike)).item_ix == 1
+    assert decide(150.0, camera("front", alike)).item_ix == 0
+
+
+def test_cameras_settle_what_the_weight_cannot() -> None:
+    """Between two items of one weight the cameras decide."""
+    twins = (CLASSES[0], replace_weight(CLASSES[1], 150.0), CLASSES[2])
+    decision = fuse([camera("front", seen(1))], 150.0, twins, CONFIG)
+    assert (decision.item_ix, decision.outcome) == (1, "accepted")
+
+
+def replace_weight(of: ItemClass, weight_g: float) -> ItemClass:
+    """Return an item of another weight."""
+    return msgspec.structs.replace(of, weight_g=weight_g)
+
+
+def test_a_camera_that_disagrees_is_counted() -> None:
+    """Two cameras against one: the one is outvoted and counted."""
+    decision = decide(400.0, camera("front", seen(1)), camera("left", seen(1)), camera("right", seen(2)))
+    assert decision.item_ix == 1
+    assert decision.disagreeing == 1
+    confidence = dict(decision.camera_confidence)
+    assert confidence["right"] < 0.1
+    assert confidence["front"] > 0.9
+
+
+def test_what_lay_there_before_is_clutter() -> None:
+    """An item at the same place before the movement is not what moved."""
+    before = (seen(2),)
+    evidence = CameraEvidence("front", ((seen(2), seen(1, 0.7, (0.0, 0.0, 0.2, 0.2))),), before)
+    with_clutter = decide(400.0, evidence)
+    assert (with_clutter.item_ix, with_clutter.outcome) == (1, "accepted")
+    assert dict(with_clutter.camera_confidence)["front"] > 0.9
+
+
+def test_more_correlated_cameras_are_worth_less() -> None:
+    """Three views of one mistake do not count as three witnesses."""
+    views = [camera(name, seen(1, 0.6)) for name in ("a", "b", "c")]
+    alone = decide(720.0, views[0], config=replace(CONFIG, accept_posterior=0.5))
+    same = decide(720.0, *views, config=replace(CONFIG, camera_correlation=1.0))
+    free = decide(720.0, *views, config=replace(CONFIG, camera_correlation=0.0))
+    assert same.top[0][1] == pytest.approx(alone.top[0][1], abs=1e-9)
+    assert free.margin != pytest.approx(same.margin)
+
+
+def test_a_hotter_temperature_is_less_sure() -> None:
+    """The model's calibration reaches the posterior."""
+    cold = fuse([camera("a", seen(1, 0.5))], 400.0, CLASSES, CONFIG, temperature=0.5)
+    hot = fuse([camera("a", seen(1, 0.5))], 400.0, CLASSES, CONFIG, temperature=5.0)
+    assert dict(cold.camera_confidence)["a"] > dict(hot.camera_confidence)["a"]
+
+
+def test_a_prior_rules_items_out() -> None:
+    """What cannot be there (a basket without it) is not chosen."""
+    prior = np.array([1.0, 0.0, 0.0])
+    assert fuse([camera("a", seen(1, 0.5))], 150.0, CLASSES, CONFIG, prior=prior).item_ix == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    scores=st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=0, max_size=8),
+    cameras=st.integers(1, 4),
+    change_g=st.one_of(st.floats(10, 20_000), st.floats(-20_000, -10)),
+)
+def test_every_decision_is_a_probability(scores: list[list[float]], cameras: int, change_g: float) -> None:
+    """Whatever is seen and weighed, the numbers are finite, in range and consistent."""
+    frames = tuple((Detection(int(np.argmax(s)), max(s), MIDDLE, np.array(s, np.float32)),) for s in scores)
+    decision = decide(change_g, *(CameraEvidence(f"c{i}", frames) for i in range(cameras)))
+    assert 0 <= decision.margin <= decision.posterior <= 1 + 1e-9
+    assert all(0 <= p <= 1 + 1e-9 for _, p in decision.top)
+    assert [p for _, p in decision.top] == sorted((p for _, p in decision.top), reverse=True)
+    assert sum(p for _, p in decision.top) <= 1 + 1e-9
+    assert decision.direction == ("add" if change_g > 0 else "remove")
+    assert all(math.isfinite(p) for _, p in decision.camera_confidence)
+    if decision.outcome == "accepted":
+        assert decision.posterior >= CONFIG.accept_posterior
+        assert scores
+
+
+@settings(max_examples=40, deadline=None)
+@given(order=st.permutations(range(4)))
+def test_the_order_of_cameras_does_not_matter(order: list[int]) -> None:
+    """Evidence is a set."""
+    views = [camera(f"c{i}", seen(i % 3, 0.5 + i / 10)) for i in range(4)]
+    assert decide(400.0, *(views[i] for i in order)).posterior == pytest.approx(
+        decide(400.0, *views).posterior
+    )
+
+
+def test_overlap_of_boxes() -> None:
+    """Intersection over union by hand."""
+    assert overlap((0, 0, 1, 1), (0, 0, 1, 1)) == 1.0
+    assert overlap((0, 0, 1, 1), (0.5, 0, 1.5, 1)) == pytest.approx(1 / 3)
+    assert overlap((0, 0, 1, 1), (2, 2, 3, 3)) == 0.0

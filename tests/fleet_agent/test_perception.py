@@ -1,0 +1,60 @@
+"""Stories about the model's manifest."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from fleet_agent.errors import ManifestError
+from fleet_agent.perception import load_manifest, parse_manifest
+from tests.fleet_agent.worlds import manifest
+
+
+def document(change: Callable[[dict[str, Any]], None] = lambda _: None) -> bytes:
+    """Return a manifest as a file, changed."""
+    body: dict[str, Any] = msgspec.to_builtins(manifest())
+    change(body)
+    return msgspec.json.encode(body)
+
+
+def test_a_manifest_reads_back_as_it_was() -> None:
+    """What training writes is what a cart reads."""
+    assert parse_manifest(document()) == manifest()
+    assert manifest().digest == "abababababababab"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda m: m.pop("sha256"), "sha256"),
+        (lambda m: m.update(sha256="xyz"), "sha256"),
+        (lambda m: m.update(schema=2), "schema"),
+        (lambda m: m.update(temperature=0), "temperature"),
+        (lambda m: m.update(classes=[]), "classes"),
+        (lambda m: m["classes"][0].update(weight_g=-1), r"classes\[0\].weight_g"),
+        (lambda m: m["classes"][1].update(item_id="item-0"), "item-0.*two classes"),
+        (lambda m: m["input"].update(layout="NHWC"), "layout"),
+        (lambda m: m["input"].update(mean=[0, 0]), "mean"),
+        (lambda m: m["decoder"].update(kind="yolo"), "kind"),
+        (lambda m: m["decoder"].update(nms=1), "nms"),
+    ],
+)
+def test_a_wrong_manifest_is_refused_with_the_field(
+    change: Callable[[dict[str, Any]], None], why: str
+) -> None:
+    """Whoever brings a model reads which field is wrong."""
+    with pytest.raises(ManifestError, match=why):
+        parse_manifest(document(change))
+
+
+def test_unknown_facts_at_the_top_do_not_stop_a_cart() -> None:
+    """A later manifest with more facts still loads."""
+    assert parse_manifest(document(lambda m: m.update(license="x"))).version == "t1"
+
+
+def test_a_folder_without_manifest_is_named(tmp_path: Path) -> None:
+    """The path that was looked at is in the error."""
+    with pytest.raises(ManifestError, match=r"manifest\.json"):
+        load_manifest(tmp_path)
