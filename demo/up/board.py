@@ -1,6 +1,5 @@
 """What `cartwright up` prints: one aligned line per component, and the address to open."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -37,13 +36,15 @@ class Board:
     def change(self, change: Change) -> None:
         """Print the news of a component."""
         component = change.component
-        took = f"  {change.took_s:.1f} s" if change.took_s is not None else ""
-        remark = change.remark if change.remark != component.address else ""
-        words = ", ".join(word for word in (component.note, remark) if word)
+        took = f"({change.took_s:.1f} s)" if change.took_s is not None else ""
+        # An address that the component repeats is shown once.
+        remark = "" if component.address and component.address in change.remark else change.remark
+        note = "" if change.state is State.STOPPED else component.note
+        words = ", ".join(word for word in (note, remark) if word)
         address = component.address or "-"
         self.say(
             f"  {component.name:<{NAME_WIDTH}} {change.state:<{STATE_WIDTH}} "
-            f"{address:<{ADDRESS_WIDTH}} {words}{took}".rstrip()
+            f"{address:<{ADDRESS_WIDTH}} {words} {took}".rstrip()
         )
 
     def all_up(self, dashboard: str | None, took_s: float) -> None:
@@ -57,13 +58,3 @@ class Board:
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def only_news(board: Board) -> Callable[[Change], None]:
-    """Return a listener that prints every change but the starting itself."""
-
-    def listen(change: Change) -> None:
-        if change.state is not State.STARTING:
-            board.change(change)
-
-    return listen

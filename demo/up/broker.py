@@ -26,11 +26,11 @@ set_tcp_nodelay true
 max_inflight_messages 0
 max_queued_messages 200000
 max_queued_bytes 536870912
-message_size_limit 4194304
+max_packet_size 4194304
 persistence true
 persistence_location {folder}/
 autosave_interval 30
-log_dest stdout
+log_dest stderr
 log_type error
 log_type warning
 log_type notice

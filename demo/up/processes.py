@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from demo.up.components import Component
-from demo.up.readiness import Signs
+from demo.up.readiness import Signs, last_line
 
 POLL_S = 0.02
 # Every numeric library gets one thread: ten processes with a thread per core each would spend
@@ -27,16 +27,18 @@ class Child:
         log.parent.mkdir(parents=True, exist_ok=True)
         self.component = component
         self.log = log
-        self._log_from_bytes = log.stat().st_size if log.exists() else 0
+        # What it says on stdout has a file of its own: a log line of another thread must never run
+        # into the READY line. Only this start counts, so it begins empty.
+        self._said = log.with_suffix(".out")
         self._process = self._spawn()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as output:
+        with self._said.open("wb") as said, self.log.open("ab") as log:
             return subprocess.Popen(
                 self.component.argv,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdout=said,
+                stderr=log,
                 cwd=self.component.cwd,
                 env={**FRUGAL, **os.environ, "PYTHONUNBUFFERED": "1", **self.component.env},
                 # A group of its own: Ctrl-C in the terminal reaches only the supervisor, which then
@@ -56,7 +58,12 @@ class Child:
 
     def signs(self) -> Signs:
         """Return what a readiness probe may look at."""
-        return Signs(self.log, self._log_from_bytes, self.exit_code)
+        return Signs(self._said, self.exit_code)
+
+    @property
+    def last_words(self) -> str:
+        """The last line it wrote to its log, or else to stdout."""
+        return last_line(self.log) or last_line(self._said)
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM to its group."""

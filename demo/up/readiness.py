@@ -17,12 +17,11 @@ class Signs:
     """What a probe may look at.
 
     Attributes:
-        log: The component's log since it was started.
+        said: What the component has written to stdout since it was started.
         exit_code: Its exit status, or None while it runs.
     """
 
-    log: Path
-    log_from_bytes: int
+    said: Path
     exit_code: int | None
 
 
@@ -39,8 +38,8 @@ class ReadyLine:
     """Ready when it prints `READY <remark>` on a line of its own."""
 
     def look(self, signs: Signs) -> str | None:
-        """Look for the line in what it has written since its start."""
-        for line in read_from(signs.log, signs.log_from_bytes).splitlines():
+        """Look for the line in what it has said."""
+        for line in read_from(signs.said, 0).splitlines():
             if line == READY_WORD or line.startswith(READY_WORD + " "):
                 return line[len(READY_WORD) :].strip()
         return None
@@ -90,7 +89,7 @@ class CleanExit:
         """Look at the exit status."""
         if signs.exit_code != 0:
             return None
-        lines = read_from(signs.log, signs.log_from_bytes).splitlines()
+        lines = read_from(signs.said, 0).splitlines()
         done = [line[len("DONE") :].strip() for line in lines if line.startswith("DONE")]
         return done[-1] if done else ""
 

@@ -14,7 +14,6 @@ from typing import Protocol
 from demo.errors import ComponentError, NotReadyError
 from demo.up.components import Component
 from demo.up.processes import Child
-from demo.up.readiness import last_line
 from demo.up.restarts import DeathRecord
 
 # How often components are looked at: while something starts, and when all is well. Lower costs
@@ -148,7 +147,7 @@ class Supervisor:
         if remark is not None:
             self._is_ready(slot, remark, waited_s)
         elif waited_s > slot.component.ready_timeout_s:
-            raise NotReadyError(slot.component.name, waited_s, child.log, last_line(child.log))
+            raise NotReadyError(slot.component.name, waited_s, child.log, child.last_words)
 
     def _is_ready(self, slot: Slot, remark: str, took_s: float) -> None:
         if slot.component.one_shot:
@@ -163,7 +162,7 @@ class Supervisor:
 
     def _bury(self, slot: Slot, exit_code: int) -> None:
         child = _running(slot)
-        words = last_line(child.log)
+        words = child.last_words
         self._let_go(slot)
         slot.deaths = slot.deaths.died(self._clock())
         how = f"killed by signal {-exit_code}" if exit_code < 0 else f"exit status {exit_code}"

@@ -23,7 +23,7 @@ PARENT = (
     "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
     "print('READY', p.pid, flush=True); time.sleep(600)"
 )
-BROKEN = "print('cannot open the till', flush=True); raise SystemExit(3)"
+BROKEN = "import sys; sys.stderr.write('the key is lost\\n'); raise SystemExit(3)"
 SILENT = "import time; time.sleep(600)"
 
 

@@ -37,7 +37,7 @@ def test_kill_9_of_the_supervisor_leaves_no_process(tmp_path: Path) -> None:
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout
         pids = [int(word) for word in supervisor.stdout.readline().split()]
-        pids += pids_in(tmp_path / "c.log")
+        pids += pids_in(tmp_path / "c.out")
         assert len(pids) == 4
         assert not any(gone(pid) for pid in pids)
         os.kill(supervisor.pid, signal.SIGKILL)
