@@ -81,7 +81,7 @@ def test_bad_messages_are_filed_with_their_reason_and_ingest_goes_on(cloud: Clou
         "absurd_clock": good(boot="1" * 16, t0=0),
     }
 
-    publish(cloud, *((topic, payload) for payload in bad.values()), (topic, good()))
+    publish(cloud, *((topic, payload) for payload in bad.values()), (topic, good(boot="2" * 16)))
 
     query = (
         f"SELECT reason, payload_bytes, cart_id FROM dead_letters WHERE received_at >= {EVER} ORDER BY reason"

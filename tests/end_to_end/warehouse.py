@@ -15,7 +15,11 @@ from tests.end_to_end.processes import module, running
 
 # Partitioned tables refuse a query without a filter on the partition.
 EVER = "TIMESTAMP '2020-01-01'"
-RAW = {"tel": ("telemetry_raw", "window_start"), "evt": ("events_raw", "event_at")}
+RAW = {
+    "tel": ("telemetry_raw", "window_start"),
+    "evt": ("events_raw", "event_at"),
+    "upd": ("updates_raw", "updated_at"),
+}
 
 
 class Reader:
