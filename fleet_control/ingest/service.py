@@ -4,13 +4,14 @@ import gc
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from fleet_control.dimensions import signal_bins
 from fleet_control.errors import BrokerUnreachableError
 from fleet_control.ingest.addresses import BrokerAddress
+from fleet_control.ingest.batch import BatchLimits
 from fleet_control.ingest.history import WarehouseHistory
 from fleet_control.ingest.http import Answer, StatusServer
 from fleet_control.ingest.metrics import IngestMetrics
@@ -47,6 +48,7 @@ class IngestSettings:
         http_host: Where the status port listens.
         http_port: 0 picks a free one.
         rollup_interval_s: Seconds between rollups; None for none.
+        batch: When a batch goes to the warehouse.
         stop_timeout_s: How long a clean stop may drain.
         fail_fast: End at the first unreachable broker or warehouse instead of trying on.
         broker_patience_s: With fail_fast, how long the broker may take.
@@ -58,6 +60,7 @@ class IngestSettings:
     http_host: str = "127.0.0.1"
     http_port: int = 9102
     rollup_interval_s: float | None = 60.0
+    batch: BatchLimits = field(default_factory=BatchLimits)
     stop_timeout_s: float = 10.0
     fail_fast: bool = False
     broker_patience_s: float = 10.0
@@ -85,16 +88,21 @@ class IngestService:
             appender=self._appender,
             history=WarehouseHistory(self._warehouse),
             metrics=self.metrics,
+            limits=settings.batch,
         )
         self._scheduler: RollupScheduler | None = None
         self._seeded = False
-        self._status = StatusServer(
-            settings.http_host,
-            settings.http_port,
-            metrics=self.metrics.text,
-            live=self._live,
-            ready=self._ready,
-        )
+        try:
+            self._status = StatusServer(
+                settings.http_host,
+                settings.http_port,
+                metrics=self.metrics.text,
+                live=self._live,
+                ready=self._ready,
+            )
+        except OSError:
+            self._give_back()
+            raise
 
     @property
     def http_address(self) -> str:
@@ -129,6 +137,7 @@ class IngestService:
             return self._stop()
         finally:
             self._status.close()
+            self._give_back()
 
     def _prepare(self) -> bool:
         """Bring the warehouse and the memory up to date; False when told to stop meanwhile."""
@@ -171,10 +180,12 @@ class IngestService:
         drained = self._pipeline.stop(self._settings.stop_timeout_s)
         if self._scheduler is not None:
             self._scheduler.stop(self._settings.stop_timeout_s)
-        self._appender.close()
-        self._warehouse.close()
         _log.info("stopped", drained=drained)
         return failure is None
+
+    def _give_back(self) -> None:
+        self._appender.close()
+        self._warehouse.close()
 
     def _live(self) -> Answer:
         if self._pipeline.failure is not None:

@@ -101,18 +101,22 @@ class MqttTransport:
         self._protocol = paho.MQTTv5
         self._acks: deque[AckToken] = deque()
         self._outbox = Outbox()
-        self._alarm = WakePipe()
+        self._alarm: WakePipe | None = None
         self._ready = threading.Event()
         self._paused = threading.Event()
         self._stopping = threading.Event()
         self._flush_until_s = 0.0
         self._received = 0
         self._refusal: str | None = None
-        self._thread = threading.Thread(target=self._run, name="ingest-mqtt", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self, inbox: Inbox) -> None:
         """Connect in the background and stay connected."""
         self._inbox = inbox
+        self._alarm = WakePipe()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._alarm,), name="ingest-mqtt", daemon=True
+        )
         self._thread.start()
 
     def pause(self) -> None:
@@ -134,36 +138,41 @@ class MqttTransport:
     def ack(self, tokens: Sequence[AckToken]) -> None:
         """Acknowledge deliveries; those of an earlier connection are dropped."""
         self._acks.extend(tokens)
-        self._alarm.wake()
+        self._wake()
 
     def publish_retained(self, topic: str, payload: bytes) -> None:
         """Publish soon; a later payload of the same topic replaces one that still waits."""
         self._outbox.put(topic, payload)
-        self._alarm.wake()
+        self._wake()
 
     def stop(self, timeout_s: float) -> None:
         """Send what waits to be sent, then disconnect."""
         self._flush_until_s = time.monotonic() + timeout_s
         self._stopping.set()
-        self._alarm.wake()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s + CONNACK_TIMEOUT_S)
+        self._wake()
+        if self._thread is None or self._alarm is None:
+            return
+        self._thread.join(timeout_s + CONNACK_TIMEOUT_S)
         if not self._thread.is_alive():
             self._alarm.close()
 
+    def _wake(self) -> None:
+        if self._alarm is not None:
+            self._alarm.wake()
+
     # The network thread.
 
-    def _run(self) -> None:
+    def _run(self, alarm: WakePipe) -> None:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
-            was_ready = self._one_connection()
+            was_ready = self._one_connection(alarm)
             self._ready.clear()
             self._observer.connection_changed(ready=False)
             pause_s = FIRST_PAUSE_S if was_ready else min(pause_s * 2, LONGEST_PAUSE_S)
             # Without jitter a restarted broker is met by everybody at once.
             self._stopping.wait(pause_s * random.uniform(0.3, 1.0))  # noqa: S311
 
-    def _one_connection(self) -> bool:
+    def _one_connection(self, alarm: WakePipe) -> bool:
         """Connect and serve until the connection ends; return whether it ever was ready."""
         client = self._new_client()
         self._greeted = False
@@ -171,7 +180,7 @@ class MqttTransport:
         self._outbox.take_back()
         try:
             client.connect(self._address.host, self._address.port, KEEPALIVE_S, **self._start_options())
-            self._serve(client)
+            self._serve(client, alarm)
         except (OSError, ValueError) as error:
             self._refusal = str(error)
             _log.warning("the broker cannot be reached", broker=str(self._address), why=str(error))
@@ -186,7 +195,7 @@ class MqttTransport:
             self._protocol = paho.MQTTv5
         return was_ready
 
-    def _serve(self, client: paho.Client) -> None:
+    def _serve(self, client: paho.Client, alarm: WakePipe) -> None:
         patience_s = LEVEL_5_TIMEOUT_S if self._protocol == paho.MQTTv5 else CONNACK_TIMEOUT_S
         give_up_s = time.monotonic() + patience_s
         while not self._is_flushed(client):
@@ -195,7 +204,7 @@ class MqttTransport:
                 return
             if client.socket() is None:
                 return
-            if self._step(client) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            if self._step(client, alarm) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
 
     def _is_flushed(self, client: paho.Client) -> bool:
@@ -204,15 +213,15 @@ class MqttTransport:
         busy = bool(self._acks) or not self._outbox.is_empty() or client.want_write()
         return not busy or not self._ready.is_set() or time.monotonic() > self._flush_until_s
 
-    def _step(self, client: paho.Client) -> MQTTErrorCode:
+    def _step(self, client: paho.Client, alarm: WakePipe) -> MQTTErrorCode:
         sock: Any = client.socket()
         reading = self._may_read()
         # While the inbox is full the socket is left alone; TCP then holds the broker back.
-        readable = [sock, self._alarm.readable] if reading else [self._alarm.readable]
+        readable = [sock, alarm.readable] if reading else [alarm.readable]
         writable = [sock] if client.want_write() else []
         woken, writing, _ = select.select(readable, writable, [], 1.0 if reading else FULL_PAUSE_S)
-        if self._alarm.readable in woken:
-            self._alarm.drain()
+        if alarm.readable in woken:
+            alarm.drain()
         if sock in woken:
             self._read(client)
         if self._ready.is_set():
