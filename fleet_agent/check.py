@@ -122,4 +122,7 @@ def _scale(config: CartConfig, clock: Clock) -> str:
 def _broker(config: CartConfig, clock: Clock) -> str:
     # Under another name than the running cart's, which it would push out.
     transport = MqttTransport(config.mqtt, client_id=f"{client_id(config)}-check", clock=clock)
-    return f"{config.mqtt.host}:{config.mqtt.port} speaks MQTT {transport.probe()}"
+    try:
+        return f"{config.mqtt.host}:{config.mqtt.port} speaks MQTT {transport.probe()}"
+    finally:
+        transport.stop(0.0)

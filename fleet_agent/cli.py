@@ -7,12 +7,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import structlog
-
 from fleet_agent.check import check
 from fleet_agent.config import load_config
 from fleet_agent.errors import AgentError
 from fleet_agent.launch import Cart
+from fleet_agent.logs import log_to_stderr
 from fleet_agent.ports import SystemClock
 
 # How long a clean stop may take; systemd waits a little longer than this before it kills.
@@ -22,7 +21,7 @@ STOP_TIMEOUT_S = 10.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = _parser().parse_args(argv)
-    _log_to_stderr()
+    log_to_stderr()
     try:
         return int(arguments.command(arguments))
     except AgentError as error:
@@ -65,18 +64,6 @@ def check_all(arguments: argparse.Namespace) -> int:
         print(finding, flush=True)
         failed = failed or not finding.ok
     return 1 if failed else 0
-
-
-def _log_to_stderr() -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 if __name__ == "__main__":

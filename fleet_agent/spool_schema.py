@@ -120,8 +120,8 @@ def probe(path: Path) -> str:
         SpoolError: its folder cannot be written, or the file cannot be read.
     """
     folder = next((parent for parent in path.parents if parent.exists()), path.parent)
-    if not os.access(folder, os.W_OK):
-        raise SpoolError(f"{folder} cannot be written")
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise SpoolError(f"{folder} is not a folder that can be written")
     if not path.exists():
         return f"{path} will be made"
     try:

@@ -66,6 +66,8 @@ def _write_until_killed(path: Path, after_s: float) -> set[str]:
     first = process.stdout.readline()
     time.sleep(after_s)  # the random point
     process.kill()
-    rest, _ = process.communicate(timeout=20)
+    rest = process.stdout.read()
+    process.wait(20)
+    process.stdout.close()
     # A line cut off by the kill has no end and was not promised.
     return {line.strip() for line in (first + rest).splitlines(keepends=True) if line.endswith("\n")}
