@@ -5,7 +5,7 @@ lamp or a smeared lens and nothing else.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -22,10 +22,11 @@ Pixels = NDArray[np.uint8]
 Measure = Callable[[Pixels], Quality]
 
 # Light levels that are measured; between two of them the nearest counts. Finer costs start-up time.
-LEVELS: tuple[float, ...] = tuple(round(0.20 + 0.04 * i, 2) for i in range(25))
+LEVEL_STEP = 0.04
+LEVELS: tuple[float, ...] = tuple(round(0.20 + LEVEL_STEP * i, 2) for i in range(25))
 # Places along the shelves that are looked at per camera: each shows another background.
-PLACES = 5
-FRAMES_PER_PLACE = 2
+PLACES = 4
+FRAMES_PER_PLACE = 1
 
 
 class Eyes(Protocol):
@@ -36,18 +37,27 @@ class Eyes(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class MeasuredEyes:
-    """Distributions measured on rendered frames; indexed by camera, then light level, then smear."""
+    """Distributions measured on rendered frames.
 
-    tables: dict[tuple[str, str], Floats]
+    Args:
+        tables: By signal and camera: probabilities of shape (levels, clean or smeared, bins).
+    """
+
+    def __init__(self, tables: dict[tuple[str, str], Floats]) -> None:
+        self._tables = tables
+        # Asked for every hour of every cart, with few different answers.
+        self._known: dict[tuple[str, str, int, float], Floats] = {}
 
     def bins(self, signal: Signal, camera: str, light: float, smear: float) -> Floats:
         """Return the probability of each bin, for the nearest measured light, blended by smear."""
-        level = int(np.argmin(np.abs(np.asarray(LEVELS) - light)))
-        clean, smeared = self.tables[signal.name, camera][level]
-        share = min(1.0, smear / SMEAR_LEVEL)
-        return np.asarray((1 - share) * clean + share * smeared)
+        level = min(max(round((light - LEVELS[0]) / LEVEL_STEP), 0), len(LEVELS) - 1)
+        share = round(min(1.0, smear / SMEAR_LEVEL), 2)
+        key = signal.name, camera, level, share
+        if key not in self._known:
+            clean, smeared = self._tables[signal.name, camera][level]
+            self._known[key] = np.asarray((1 - share) * clean + share * smeared)
+        return self._known[key]
 
 
 def measure_eyes(cameras: Sequence[str], kelvin: float, measure: Measure, seed: int) -> MeasuredEyes:

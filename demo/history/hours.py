@@ -12,7 +12,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 # Item events of one cart in an ordinary hour. More makes the first start slower, fewer leaves the
 # accuracy of a store and day with a wide interval.
-EVENTS_PER_HOUR = 22.0
+EVENTS_PER_HOUR = 18.0
 # How long ago, before the end of the history, the present model replaced the one before.
 MODEL_CHANGE_DAYS = 12
 

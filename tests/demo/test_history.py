@@ -4,16 +4,20 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from demo.history.decisions import Decisions
 from demo.history.eyes import MeasuredEyes, measure_eyes
 from demo.history.hours import HOUR_MS, model_change_ms
 from demo.history.messages import CartPast, Models, PastMessage
 from demo.history.outbox import MAX_IN_FLIGHT, RESEND_AFTER_S, HistoryOutbox
+from demo.history.telemetry import _counted
 from demo.history.writer import in_order
 from demo.world.places import CAMERA_NAMES, is_open
 from demo.world.settings import World, WorldSettings
 from fleet_agent.quality import measure
+from fleet_protocol.histogram import ExponentialHistogram
 from fleet_protocol.messages import (
     LABEL_TYPES,
     Ack,
@@ -102,10 +106,10 @@ def test_windows_and_events_tell_the_same_story(world: World, eyes: MeasuredEyes
     assert {hour: n for hour, n in counted.items() if n} == listed
 
 
-def test_labels_speak_about_events_of_their_own_message(world: World, eyes: MeasuredEyes) -> None:
+def test_labels_speak_about_events_of_their_own_message(month: World, eyes: MeasuredEyes) -> None:
     """Every label names an event that is there, and only audits carry a sampling probability."""
     kinds = set()
-    for message in _decoded(_past(world, 2, eyes)):
+    for message in _decoded(_past(month, 2, eyes)):
         if isinstance(message, Window):
             continue
         columns = message.cols
@@ -236,3 +240,10 @@ def test_a_damaged_watermark_is_ignored() -> None:
     _drain(outbox, 0.0)
     outbox.on_received(b"\xff")
     assert not outbox.finished.is_set()
+
+
+@given(st.lists(st.floats(0.0005, 5e6), min_size=1, max_size=50))
+def test_durations_are_counted_as_the_contract_counts_them(values_ms: list[float]) -> None:
+    """The fast count of an array and the contract's own histogram agree on every value."""
+    counted = _counted(np.asarray(values_ms))
+    assert (counted.o, counted.n) == ExponentialHistogram.of(values_ms).to_dense()
