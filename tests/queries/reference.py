@@ -18,7 +18,9 @@ def judged_events(rows: list[Row]) -> pd.DataFrame:
         if row["event_type"] == "item":
             mine = labels.get((row["store_id"], row["cart_id"], row["event_id"]), [])
             wrong = any(_contradicts(label, row) for label in mine)
-            judged.append({**row, "labelled": bool(mine), "contradicted": wrong, "asked": row["outcome"] == "asked"})
+            judged.append(
+                {**row, "labelled": bool(mine), "contradicted": wrong, "asked": row["outcome"] == "asked"}
+            )
     frame = pd.DataFrame(judged)
     frame["hour"] = frame["event_at"].dt.floor("h")
     return frame
@@ -41,7 +43,7 @@ def counts(judged: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return grouped.astype("int64").reset_index()
 
 
-def nearest_rank(values: "pd.Series[float]", q: float) -> float:
+def nearest_rank(values: pd.Series[float], q: float) -> float:
     """Return the value below or at which a share q of the values lies."""
     ordered = values.sort_values().to_list()
     rank = max(1, -(-round(q * len(ordered) * 1e6) // 1_000_000))
