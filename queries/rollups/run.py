@@ -1,14 +1,15 @@
 """Running the rollups.
 
-A run asks which hours were touched by rows received since the last one, recomputes those hours from the
-raw rows (deduplicated) and merges them in. Doing it twice changes nothing. Its end is written down last, so a
-run that dies halfway is repeated.
+A run asks which hours were touched by rows received lately, recomputes those hours from the raw rows
+(deduplicated) and merges them in. Doing it twice changes nothing. Its end is written down last, so a run that
+dies halfway is repeated. Rows show up later than they were received, so each run looks some minutes back; it
+remembers how many rows of each minute it has counted, and leaves alone what did not grow.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -22,6 +23,7 @@ from queries.question import Query, parameters_from, read_sql
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 # Rows become visible later than they were received: ingest batches them, and sends them again while the
 # warehouse is away. Rows that stay on the way for longer are counted only when their hour is touched again.
@@ -67,11 +69,8 @@ class RollupReport:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Touched:
-    telemetry: tuple[datetime, ...]
-    events: tuple[datetime, ...]
-    received_until: datetime | None
+# Rows of one source in one hour that were received in one minute.
+_Share = tuple[str, datetime, datetime]
 
 
 class Rollups:
@@ -88,6 +87,7 @@ class Rollups:
         self._warehouse = warehouse
         self._clock = clock
         self._received_until: datetime | None = None
+        self._counted: dict[_Share, int] = {}
         self._open_days: set[date] = set()
         self._daily_at: datetime | None = None
 
@@ -99,42 +99,40 @@ class Rollups:
         """
         began_s, now = time.monotonic(), self._clock()
         since, oldest = self._since(), now - HORIZON
-        touched = self._touched(since, oldest)
-        if touched.received_until is None or touched.received_until == self._received_until:
-            self._roll_days(now)
-            return RollupReport(0, self._received_until, time.monotonic() - began_s)
-        self._roll_hours(_TELEMETRY, touched.telemetry)
-        self._roll_hours(_EVENTS, touched.events)
-        self._execute("carts_current", {"since": since, "oldest": oldest})
-        self._open_days.update(hour.date() for hour in touched.telemetry)
+        frame = self._ask("touched", {"since": since, "oldest": oldest})
+        found = _shares(frame)
+        news = {share for share, rows in found.items() if self._counted.get(share) != rows}
+        if news:
+            hours = self._roll(news, since, oldest)
+            until = max(_times(frame["received_until"]))
+            self._finish(until, hours, time.monotonic() - began_s)
+            _log.info("rollups", hours=hours, seconds=round(time.monotonic() - began_s, 3))
+        self._counted = found
         self._roll_days(now)
-        hours = len({*touched.telemetry, *touched.events})
-        seconds = time.monotonic() - began_s
-        self._finish(touched.received_until, hours, seconds)
-        _log.info("rollups", hours=hours, seconds=round(seconds, 3))
-        return RollupReport(hours, touched.received_until, seconds)
+        return RollupReport(len({h for _, h, _ in news}), self._received_until, time.monotonic() - began_s)
 
     def _since(self) -> datetime:
-        """Return from when received rows may not be counted yet.
+        """Return from when received rows may not be counted yet: a whole minute.
 
         A first run goes further back: a run before it may have died with its days still open.
         """
-        if self._received_until is not None:
-            return self._received_until - OVERLAP
-        last = _times(self._ask("last_run", {})["received_until"])
-        return last[0] - OVERLAP - DAILY_EVERY if last else datetime(1970, 1, 1, tzinfo=UTC)
+        until, margin = self._received_until, OVERLAP
+        if until is None:
+            last = _times(self._ask("last_run", {})["received_until"])
+            until, margin = (last[0] if last else EPOCH + OVERLAP + DAILY_EVERY), OVERLAP + DAILY_EVERY
+        return (until - margin).replace(second=0, microsecond=0)
 
-    def _touched(self, since: datetime, oldest: datetime) -> _Touched:
-        frame = self._ask("touched", {"since": since, "oldest": oldest})
-        by_source = {source: _times(rows["hour"]) for source, rows in frame.groupby("source")}
-        received = _times(frame["received_until"])
-        return _Touched(
-            tuple(by_source.get("telemetry", ())),
-            tuple(by_source.get("events", ())),
-            max(received, default=None),
-        )
+    def _roll(self, news: Iterable[_Share], since: datetime, oldest: datetime) -> int:
+        hours: dict[str, set[datetime]] = {"telemetry": set(), "events": set(), "states": set()}
+        for source, hour, _ in news:
+            hours[source].add(hour)
+        self._roll_hours(_TELEMETRY, hours["telemetry"])
+        self._roll_hours(_EVENTS, hours["events"])
+        self._execute("carts_current", {"since": since, "oldest": oldest})
+        self._open_days.update(hour.date() for hour in hours["telemetry"])
+        return len(hours["telemetry"] | hours["events"])
 
-    def _roll_hours(self, names: Sequence[str], hours: Sequence[datetime]) -> None:
+    def _roll_hours(self, names: Sequence[str], hours: Iterable[datetime]) -> None:
         for part in _parts(sorted(hours), HOURS_AT_ONCE):
             values = {"first": part[0], "last": part[-1] + HOUR, "hours": part}
             for name in names:
@@ -176,6 +174,11 @@ def run_rollups(warehouse: RollupTarget) -> RollupReport:
 
 def _times(column: pd.Series[Any]) -> list[datetime]:
     return [value.to_pydatetime() for value in column.dropna()]
+
+
+def _shares(frame: pd.DataFrame) -> dict[_Share, int]:
+    keys = zip(frame["source"], _times(frame["hour"]), _times(frame["minute"]), strict=True)
+    return dict(zip(keys, frame["row_count"].astype(int), strict=True))
 
 
 def _parts(items: Sequence[_T], size: int) -> Iterator[list[_T]]:

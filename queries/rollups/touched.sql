@@ -1,6 +1,8 @@
--- Hours whose rollups no longer hold, because of rows received since then. A label re-opens the hour of the event
+-- Hours whose rollups may no longer hold, because of rows received since then. A label re-opens the hour of the event
 -- it refers to; one that does not say when that was re-opens its own day up to itself.
-SELECT source, hour, MAX(received_at) AS received_until
+-- Counted per minute of receipt: what was counted already has the same count again.
+SELECT
+  source, hour, TIMESTAMP_TRUNC(received_at, MINUTE) AS minute, COUNT(*) AS row_count, MAX(received_at) AS received_until
 FROM (
   SELECT 'telemetry' AS source, TIMESTAMP_TRUNC(window_start, HOUR) AS hour, received_at
   FROM telemetry_raw
@@ -22,5 +24,5 @@ FROM (
   FROM cart_states_raw
   WHERE received_at >= @since
 ) AS received
-GROUP BY source, hour
-ORDER BY source, hour
+GROUP BY source, hour, minute
+ORDER BY source, hour, minute
