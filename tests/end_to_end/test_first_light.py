@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,6 +22,14 @@ def up(data_dir: Path, *arguments: str) -> list[str]:
     """Return the command line of a small, headless world."""
     size = ["--stores", "1", "--carts-per-store", "3", "--history-days", "1", "--port-base", "0"]
     return module("demo.cli", "up", "--headless", "--data-dir", str(data_dir), *size, *arguments)
+
+
+def warehouse_port(data_dir: Path) -> int:
+    """Return where the running demo's warehouse listens."""
+    run = json.loads((data_dir / "run.json").read_text())
+    port = urlsplit(run["components"]["warehouse"]["address"]).port
+    assert port is not None
+    return port
 
 
 def live_events(reader: Reader) -> int:
@@ -41,10 +50,8 @@ def test_what_carts_sent_is_what_the_warehouse_holds_none_twice_none_missing(
 ) -> None:
     """Counts of the carts' spools equal those that Google's client reads, on either broker."""
     with running(up(tmp_path, "--broker-kind", broker)) as demo:
-        until((tmp_path / "run.json").exists, "run.json")
-        demo.wait_for("store", timeout_s=180)
-        run = json.loads((tmp_path / "run.json").read_text())
-        reader = Reader(run["ports"]["warehouse"], PROJECT)
+        demo.wait_for("store s001", timeout_s=180)
+        reader = Reader(warehouse_port(tmp_path), PROJECT)
         until(lambda: live_events(reader) >= ITEM_EVENTS, f"{ITEM_EVENTS} item events", timeout_s=150)
         reader.close()
         assert demo.stop(timeout_s=60) == 0, demo.output
@@ -81,7 +88,7 @@ def _assert_item_events_agree(reader: Reader, sent: list) -> None:  # type: igno
 def test_a_second_start_goes_on_with_the_same_data_and_two_at_once_are_refused(tmp_path: Path) -> None:
     """History is written once; the second `up` on a directory says why it will not start."""
     with running(up(tmp_path)) as demo:
-        demo.wait_for("store", timeout_s=180)
+        demo.wait_for("store s001", timeout_s=180)
         second = subprocess.run(up(tmp_path), capture_output=True, text=True, timeout=60, check=False)
         assert second.returncode != 0
         assert str(tmp_path) in second.stderr
@@ -89,10 +96,9 @@ def test_a_second_start_goes_on_with_the_same_data_and_two_at_once_are_refused(t
         assert demo.stop(timeout_s=60) == 0, demo.output
 
     with running(up(tmp_path)) as demo:
-        demo.wait_for("store", timeout_s=120)
+        demo.wait_for("store s001", timeout_s=120)
         assert not [line for line in demo.lines if line.startswith("history") and "written" in line]
-        run = json.loads((tmp_path / "run.json").read_text())
-        reader = Reader(run["ports"]["warehouse"], PROJECT)
+        reader = Reader(warehouse_port(tmp_path), PROJECT)
         doubles = reader.count(
             f"SELECT COUNT(*) - COUNT(DISTINCT CONCAT(cart_id, boot_id, CAST(seq AS STRING)))"
             f" FROM telemetry_raw WHERE window_start >= {EVER}"
