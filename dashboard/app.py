@@ -1,5 +1,6 @@
-"""The frame of the dashboard: who may come in, the pages, the filters. Start with `streamlit run dashboard/app.py`.
+"""The frame of the dashboard: who may come in, the pages, the filters.
 
+Start with `streamlit run dashboard/app.py`.
 The warehouse comes from CARTWRIGHT_WAREHOUSE; see `dashboard.sources.opening.open_source`.
 """
 
@@ -10,6 +11,7 @@ import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
 from dashboard.auth import Gate, Visit, gate, is_local
+from dashboard.brand import ICON, LOGO
 from dashboard.components.context import page_context
 from dashboard.components.filters import draw_filters
 from dashboard.components.panel import STALE_STYLE
@@ -43,27 +45,46 @@ def _let_in() -> None:
         st.button("Log in", type="primary", icon=":material/login:", on_click=st.login)
     else:
         st.error(
-            "This server can be reached from other machines, but no login is configured. Add an [auth] section to "
-            ".streamlit/secrets.toml, or set CARTWRIGHT_DASHBOARD_OPEN=1 if something in front of it checks who comes."
+            "This server can be reached from other machines, but no login is configured. "
+            "Add an [auth] section to .streamlit/secrets.toml, or set CARTWRIGHT_DASHBOARD_OPEN=1 "
+            "if something in front of it checks who comes."
         )
     st.stop()
 
 
-st.set_page_config(page_title="Cartwright", page_icon=":material/shopping_cart:", layout="wide")
+st.set_page_config(page_title="Cartwright", page_icon=ICON, layout="wide", initial_sidebar_state=300)
 _let_in()
 st.html(STALE_STYLE)
+st.logo(LOGO, size="large", icon_image=ICON)
 page = st.navigation(
     [
-        st.Page("pages/fleet.py", title="Fleet", icon=":material/storefront:", default=True,
-                help="Which stores need attention? Key figures and all stores, worst first."),
-        st.Page("pages/store.py", title="Store", icon=":material/shopping_cart:",
-                help="What is wrong in one store, since when? Its carts, timeline, cameras and events."),
-        st.Page("pages/latency.py", title="Latency", icon=":material/timer:",
-                help="Where does the time go? Percentiles per stage, store and model against the budget."),
-        st.Page("pages/drift.py", title="Drift", icon=":material/insights:",
-                help="What looks different from a store's own past? Light, sharpness, confidence and more."),
+        st.Page(
+            "pages/fleet.py",
+            title="Fleet",
+            icon=":material/storefront:",
+            default=True,
+            help="Which stores need attention? Key figures and all stores, worst first.",
+        ),
+        st.Page(
+            "pages/store.py",
+            title="Store",
+            icon=":material/shopping_cart:",
+            help="What is wrong in one store, since when? Its carts, timeline, cameras and events.",
+        ),
+        st.Page(
+            "pages/latency.py",
+            title="Latency",
+            icon=":material/timer:",
+            help="Where does the time go? Percentiles per stage, store and model against the budget.",
+        ),
+        st.Page(
+            "pages/drift.py",
+            title="Drift",
+            icon=":material/insights:",
+            help="What looks different from a store's own past? Light, sharpness, confidence and more.",
+        ),
     ]
-)  # fmt: skip
+)
 draw_filters(page_context())
 if _oidc_configured():
     st.sidebar.button("Log out", icon=":material/logout:", type="tertiary", on_click=st.logout)

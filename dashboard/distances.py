@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 # Below this many counts on either side a distance says little; the page says so.
-FEW_COUNTS = 300
+FEW_COUNTS = 100
 
 
 def js_distance(left: Sequence[float], right: Sequence[float]) -> float | None:

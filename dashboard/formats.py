@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from dashboard.wilson import Rate
 
 # What is unknown is never drawn as zero.
-UNKNOWN = "–"
+UNKNOWN = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 
 

@@ -81,17 +81,22 @@ class Window:
 def window_of(time_range: TimeRange, now: datetime) -> Window:
     """Return the window that ends now, or a moment before: its end moves in steps of `refresh`.
 
-    Windows longer than a day begin at a whole step, because their numbers come from hourly rollups.
+    Windows whose steps are hours or more begin at a whole step: their numbers come from hourly rollups,
+    and half an hour cannot be read from them. They are up to one step longer than their name says.
     """
     refresh_s = time_range.refresh.total_seconds()
     end = datetime.fromtimestamp(now.timestamp() // refresh_s * refresh_s, UTC)
-    return Window(end - time_range.length, end, time_range.step, time_range.title)
+    start, step_s = end - time_range.length, time_range.step.total_seconds()
+    if time_range.step >= _HOUR:
+        start = datetime.fromtimestamp(start.timestamp() // step_s * step_s, UTC)
+    return Window(start, end, time_range.step, time_range.title)
 
 
 # Drift compares with the store's own past: four weeks back, without the last one, so that a slow
 # change does not hide in its own reference. Shorter: weekday patterns show up as drift.
 REFERENCE_FROM = timedelta(days=28)
 REFERENCE_UNTIL = timedelta(days=7)
+_WEEK = "7 d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +113,27 @@ class Comparison:
     reference: Window
     same_hours: bool
 
+    @property
+    def hours(self) -> tuple[int, ...]:
+        """Hours of the day (UTC) that the recent stretch touches."""
+        start, end = self.now.start.timestamp() // 3600, self.now.end.timestamp() // 3600
+        return tuple(sorted({int(hour % 24) for hour in range(int(start), int(end) + 1)}))
+
 
 def comparison_of(window: Window) -> Comparison:
     """Return what drift compares for a window.
 
     A window shorter than a day is compared with the same hours of earlier days: light at ten in the
-    evening differs from the light of a whole day in any healthy store.
+    evening differs from the light of a whole day in any healthy store. Both begin at whole hours,
+    because the counts come from hourly rollups.
     """
     length = min(window.length, REFERENCE_UNTIL)
-    recent = Window(window.end - length, window.end, window.step, window.title)
+    start_s = (window.end - length).timestamp() // 3600 * 3600
+    recent = Window(
+        datetime.fromtimestamp(start_s, UTC),
+        window.end,
+        window.step,
+        _WEEK if window.length > REFERENCE_UNTIL + window.step else window.title,
+    )
     past = Window(window.end - REFERENCE_FROM, window.end - REFERENCE_UNTIL, window.step, "21 d")
     return Comparison(recent, past, same_hours=length < timedelta(days=1))

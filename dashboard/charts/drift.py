@@ -34,28 +34,37 @@ def distance_map(
     z = [[found[k, s].distance if (k, s) in found else None for s in signals] for k in keys]
     figure = go.Figure(
         go.Heatmap(
-            z=z, x=[SIGNALS[s].title for s in signals], y=[row_titles[k] for k in keys],
-            text=[[_cell(found.get((k, s))) for s in signals] for k in keys], texttemplate="%{text}",
+            z=z,
+            x=[SIGNALS[s].title.replace(" ", "<br>") for s in signals],
+            y=[row_titles[k] for k in keys],
+            text=[[_cell(found.get((k, s))) for s in signals] for k in keys],
+            texttemplate="%{text}",
             customdata=[[_hover(found.get((k, s))) for s in signals] for k in keys],
-            hovertemplate="%{y}, %{x}: %{customdata}<extra></extra>", hoverongaps=False,
-            zmin=0, zmax=DARK_AT, colorscale=list(look.colours.sequential), xgap=3, ygap=3,
-            colorbar={"title": {"text": "distance", "side": "right"}, "thickness": 10, "outlinewidth": 0, "nticks": 5},
+            hovertemplate="%{y}, %{x}: %{customdata}<extra></extra>",
+            hoverongaps=False,
+            zmin=0,
+            zmax=DARK_AT,
+            colorscale=list(look.colours.sequential),
+            xgap=3,
+            ygap=3,
+            showscale=False,
         )
-    )  # fmt: skip
-    lay_out(figure, look, 92 + 38 * max(1, len(keys)), legend=False)
+    )
+    lay_out(figure, look, 64 + 36 * max(1, len(keys)), legend=False)
     figure.update_xaxes(side="top", showgrid=False, showline=False, ticks="")
     figure.update_yaxes(autorange="reversed", showgrid=False, showline=False, ticks="")
     worst = max(drifts, key=lambda d: d.distance or 0.0, default=None)
     if worst is None or worst.distance is None:
         return Chart(figure, "", "No distances are known.", drift_table(drifts, row_titles, bins))
     title = row_titles.get(worst.key, worst.key)
-    caption = f"Largest: {SIGNALS[worst.signal].title} of {title}, distance {worst.distance:.2f}."
+    largest = f"Largest: {SIGNALS[worst.signal].title.lower()} of {title}, {worst.distance:.2f} of 1."
+    caption = f"{largest} Darker is more different."
     return Chart(figure, caption, caption, drift_table(drifts, row_titles, bins))
 
 
 def _cell(drift: Drift | None) -> str:
     if drift is None or drift.distance is None:
-        return "–"
+        return formats.UNKNOWN
     return f"{drift.distance:.2f}{'*' if drift.few else ''}"
 
 
@@ -69,10 +78,17 @@ def _hover(drift: Drift | None) -> str:
 def drift_table(drifts: Sequence[Drift], titles: Mapping[str, str], bins: Mapping[str, Bins]) -> pd.DataFrame:
     """Return the drifts as a table."""
     rows = [
-        (titles.get(d.key, d.key), SIGNALS[d.signal].title if d.signal in SIGNALS else d.signal, d.distance, d.chance,
-         shift_text(d, bins.get(d.signal)), d.n_now, d.n_reference)
+        (
+            titles.get(d.key, d.key),
+            SIGNALS[d.signal].title if d.signal in SIGNALS else d.signal,
+            d.distance,
+            d.chance,
+            shift_text(d, bins.get(d.signal)),
+            d.n_now,
+            d.n_reference,
+        )
         for d in drifts
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(
         rows, columns=["who", "signal", "distance", "by_chance", "mean", "n_now", "n_reference"]
     )
@@ -82,30 +98,46 @@ def distribution(drift: Drift, bins: Bins, look: Look) -> Chart:
     """Draw the share per bin now over the share per bin in the past."""
     first, last = _extent(drift)
     labels = list(bins.labels[first : last + 1])
-    figure = go.Figure()
+    numbers = [bins.centres[i] for i in range(first, last + 1)] if bins.centres else labels
     past, now = _shares(drift.reference)[first : last + 1], _shares(drift.now)[first : last + 1]
+    figure = go.Figure()
     figure.add_trace(
-        go.Bar(x=labels, y=past, name="before", marker_color=look.colours.muted, opacity=0.55,
-               hovertemplate="before %{y:.1%}<extra></extra>")
-    )  # fmt: skip
+        go.Bar(
+            x=numbers,
+            y=past,
+            name="before",
+            marker_color=look.colours.muted,
+            opacity=0.55,
+            customdata=labels,
+            hovertemplate="%{customdata}: before %{y:.1%}<extra></extra>",
+        )
+    )
+    line = {"color": look.colours.series[0], "width": 2, "shape": "hvh"}
     figure.add_trace(
         go.Scatter(
-            x=labels, y=now, name="now", mode="lines+markers", line={"color": look.colours.series[0], "width": 2, "shape": "hvh"},
-            marker={"size": 4}, hovertemplate="now %{y:.1%}<extra></extra>",
+            x=numbers,
+            y=now,
+            name="now",
+            mode="lines+markers",
+            line=line,
+            marker={"size": 4},
+            customdata=labels,
+            hovertemplate="%{customdata}: now %{y:.1%}<extra></extra>",
         )
-    )  # fmt: skip
-    lay_out(figure, look, 230)
-    figure.update_layout(bargap=0.08, hovermode="x unified")
-    figure.update_yaxes(tickformat=".0%", nticks=4, rangemode="tozero")
-    figure.update_xaxes(
-        type="category", nticks=7, tickangle=0, showgrid=False, title=bins.unit or None, title_standoff=4
     )
-    if drift.signal == "class":
-        figure.update_xaxes(tickangle=-35, nticks=len(labels), tickfont_size=10)
+    lay_out(figure, look, 220)
+    figure.update_layout(bargap=0.08, hovermode="closest")
+    figure.update_yaxes(tickformat=".0%", nticks=4, rangemode="tozero")
+    figure.update_xaxes(nticks=6, showgrid=False, ticksuffix=f" {bins.unit}" if bins.unit == "g" else "")
+    if not bins.centres:
+        figure.update_xaxes(type="category", tickangle=-40, nticks=len(labels), tickfont_size=10)
     title = SIGNALS[drift.signal].title if drift.signal in SIGNALS else drift.signal
     alt = f"{title}: distance {drift.distance or 0:.2f} from its past; mean {shift_text(drift, bins)}."
     table = pd.DataFrame({"bin": labels, "before": past, "now": now})
-    return Chart(figure, "", alt, table)
+    parts = [f"distance {drift.distance or 0:.2f}", f"by chance {drift.chance or 0:.2f}"]
+    if drift.mean_now is not None:
+        parts.append(f"mean {shift_text(drift, bins)}")
+    return Chart(figure, " · ".join(parts), alt, table)
 
 
 def _shares(counts: Sequence[int]) -> list[float]:
@@ -134,6 +166,13 @@ def outliers(traces: Sequence[CameraTrace]) -> list[CameraTrace]:
     return [t for z, t in sorted(far, key=lambda f: -f[0]) if z >= _OUTLIER_Z][:_MAX_HIGHLIGHTS]
 
 
+def _together(traces: Sequence[CameraTrace], unit: str) -> str:
+    if not traces:
+        return ""
+    first, last = (float(np.median([t.means[i] for t in traces])) for i in (0, -1))
+    return f"All {len(traces)} cameras move together, from {first:.3g} to {last:.3g} {unit}."
+
+
 def camera_days(traces: Sequence[CameraTrace], title: str, unit: str, look: Look) -> Chart:
     """Draw one line per camera, thin and grey, and name those that left the others."""
     figure, apart = go.Figure(), outliers(traces)
@@ -144,22 +183,24 @@ def camera_days(traces: Sequence[CameraTrace], title: str, unit: str, look: Look
         colour = look.colours.series[1 + apart.index(trace)] if singled else look.colours.muted
         figure.add_trace(
             go.Scatter(
-                x=[look.local(d) for d in trace.days], y=trace.means, name=name, showlegend=singled,
-                mode="lines+markers" if singled else "lines", opacity=1.0 if singled else 0.55,
+                x=[look.local(d) for d in trace.days],
+                y=trace.means,
+                name=name,
+                showlegend=singled,
+                mode="lines+markers" if singled else "lines",
+                opacity=1.0 if singled else 0.55,
                 marker={"size": 6, "symbol": SYMBOLS[1 + apart.index(trace)] if singled else "circle"},
                 line={"color": colour, "width": 2.5 if singled else 1},
                 customdata=[formats.count(n) for n in trace.counts],
                 hovertemplate=f"{name}: %{{y:.3~r}} {unit} (n = %{{customdata}})<extra></extra>",
             )
-        )  # fmt: skip
+        )
     lay_out(figure, look, 250)
     figure.update_yaxes(title=unit or None, nticks=5)
-    figure.update_xaxes(type="date", nticks=6)
+    figure.update_xaxes(type="date", nticks=6, tickformat="%d %b", hoverformat="%a %d %b")
     figure.update_layout(hovermode="closest")
     names = formats.join_words([f"{t.cart_id} {t.camera}" for t in apart])
-    caption = (
-        f"{names}: far from the other cameras." if apart else f"All {len(traces)} cameras move together."
-    )
+    caption = f"{names}: far from the other cameras." if apart else _together(traces, unit)
     rows = [
         (t.cart_id, t.camera, day, mean, n)
         for t in traces

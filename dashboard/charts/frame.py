@@ -56,7 +56,7 @@ def lay_out(figure: go.Figure, look: Look, height: int, *, legend: bool = True) 
     colours = look.colours
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 12, "t": 34 if legend else 12, "b": 8},
+        margin={"l": 8, "r": 12, "t": 46 if legend else 12, "b": 8},
         uirevision=UI_REVISION,
         showlegend=legend,
         legend={
@@ -64,7 +64,8 @@ def lay_out(figure: go.Figure, look: Look, height: int, *, legend: bool = True) 
             "x": 0,
             "xanchor": "left",
             "y": 1.0,
-            "yanchor": "bottom",
+            "yref": "container",
+            "yanchor": "top",
             "font": {"size": 12},
         },
         paper_bgcolor="rgba(0,0,0,0)",
@@ -84,6 +85,9 @@ def fix_time_axis(figure: go.Figure, window: Window, look: Look) -> None:
     """Show the window that was asked for, whatever data came."""
     start, end = look.local(window.floor(window.start)), look.local(window.end)
     figure.update_xaxes(range=[start, end], type="date", title=None, hoverformat="%a %d %b %H:%M", nticks=9)
+    # Days of the week matter to shops; the second line appears only where the day changes.
+    day = window.length >= timedelta(days=2)
+    figure.update_xaxes(tickformat="%d %b" if day else "%H:%M\n%a %d %b")
     figure.update_layout(hovermode="x unified")
 
 
@@ -116,9 +120,13 @@ def shade_gaps(
         )
         if (end - start) / window.length >= _LABEL_SHARE:
             figure.add_annotation(
-                x=look.local(start + (end - start) / 2), y=0.5, yref="paper", text="no data", showarrow=False,
+                x=look.local(start + (end - start) / 2),
+                y=0.5,
+                yref="paper",
+                text="no data",
+                showarrow=False,
                 font={"size": 11, "color": look.colours.text},
-            )  # fmt: skip
+            )
 
 
 def line_mode(points: int) -> str:

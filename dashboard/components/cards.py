@@ -1,6 +1,6 @@
 """Key figures, charts with their tables, and tables with their export."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,9 @@ import streamlit as st
 from dashboard import formats
 from dashboard.charts.frame import Chart
 from dashboard.components.context import PageContext
+from dashboard.components.panel import panel
 from dashboard.export import csv_with_header
+from dashboard.state import Outcome
 
 _NO_TOOLBAR = {"displayModeBar": False, "displaylogo": False, "showSendToCloud": False}
 
@@ -27,6 +29,7 @@ class Figure:
         good: Whether more is better, worse, or neither.
         spark: Its course.
         explain: What it means.
+        columns: How wide its card is.
     """
 
     label: str
@@ -36,14 +39,18 @@ class Figure:
     good: Literal["normal", "inverse", "off"] = "off"
     spark: Sequence[float] = ()
     explain: str | None = None
+    columns: int = 1
 
 
 def draw_figures(figures: Sequence[Figure], context: PageContext) -> None:
     """Draw key figures in cards of equal height that wrap on narrow screens."""
-    with st.grid(len(figures), min_column_width=170, gap="small"):
-        for figure in figures:
-            with st.container(border=True, height="stretch", gap="xxsmall"):
-                _draw_figure(figure, context)
+    grid = st.grid(sum(f.columns for f in figures), min_column_width=146, gap="small")
+    for figure in figures:
+        with (
+            grid.cell(column_span=figure.columns),
+            st.container(border=True, height="stretch", gap="xxsmall"),
+        ):
+            _draw_figure(figure, context)
 
 
 def _draw_figure(figure: Figure, context: PageContext) -> None:
@@ -53,7 +60,10 @@ def _draw_figure(figure: Figure, context: PageContext) -> None:
         figure.value,
         delta=0 if steady else figure.delta,
         delta_color=figure.good,
-        delta_description=f"vs {context.window.title} before" if figure.delta else None,
+        # Narrow cards have no room for the words; the first card of the row says it for all.
+        delta_description=f"vs {context.window.title} before"
+        if figure.delta and figure.columns > 1
+        else None,
         chart_data=list(figure.spark) if len(figure.spark) > 1 else None,
         help=figure.explain,
     )
@@ -61,12 +71,9 @@ def _draw_figure(figure: Figure, context: PageContext) -> None:
 
 
 def draw_chart(chart: Chart, context: PageContext, key: str) -> None:
-    """Draw a chart, its caption, and its table on demand."""
-    st.plotly_chart(chart.figure, key=f"chart_{key}", config=_NO_TOOLBAR, alt=chart.alt or chart.caption)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if chart.caption:
-            st.caption(chart.caption, width="content")
-        st.space("stretch")
+    """Draw a chart below its finding, with its table on demand."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
+        st.caption(chart.caption, width="stretch")
         table = st.popover(
             "Table", icon=":material/table_rows:", type="tertiary", on_change="rerun", key=f"table_{key}"
         )
@@ -74,6 +81,29 @@ def draw_chart(chart: Chart, context: PageContext, key: str) -> None:
             with table:
                 st.dataframe(chart.table, hide_index=True, height=280, alt=chart.alt)
                 export_button(chart.table, context, key)
+    st.plotly_chart(chart.figure, key=f"chart_{key}", config=_NO_TOOLBAR, alt=chart.alt or chart.caption)
+
+
+def chart_panel(
+    title: str,
+    load: Callable[[], Outcome[Chart]],
+    *,
+    context: PageContext,
+    key: str,
+    explain: str,
+    nothing: str,
+) -> None:
+    """Draw a panel that is a chart."""
+    panel(
+        title,
+        load,
+        lambda chart: draw_chart(chart, context, key),
+        context=context,
+        key=key,
+        explain=explain,
+        nothing=nothing,
+        height_px=320,
+    )
 
 
 def draw_table(

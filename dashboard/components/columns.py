@@ -9,15 +9,16 @@ from dashboard import formats
 from dashboard.components.figures import ASKED, UNCONTRADICTED
 from dashboard.view_models.store import CartRow, EventRow
 
+# An icon and a word: colour is not drawn in tables, and would not be enough.
+ONLINE, OFFLINE = "● Online", "○ Offline"
+
 
 def cart_table(rows: tuple[CartRow, ...]) -> pd.DataFrame:
     """Return the table of carts as drawn."""
     return pd.DataFrame(
         {
             "Cart": [r.cart_id for r in rows],
-            "State": [
-                ":material/check_circle: Online" if r.online else ":material/cancel: Offline" for r in rows
-            ],
+            "State": [ONLINE if r.online else OFFLINE for r in rows],
             "Last seen": [r.last_seen_at for r in rows],
             "Uncontradicted": [
                 None if r.counts.shown_share is None else 100 * r.counts.shown_share for r in rows
@@ -35,7 +36,7 @@ def cart_table(rows: tuple[CartRow, ...]) -> pd.DataFrame:
 
 CART_COLUMNS = {
     "Cart": st.column_config.TextColumn(pinned=True),
-    "State": st.column_config.MarkdownColumn(),
+    "State": st.column_config.TextColumn(help="By the cart's last birth or will message."),
     "Last seen": st.column_config.DatetimeColumn(format="distance"),
     "Uncontradicted": st.column_config.NumberColumn(format="%.1f %%", help=UNCONTRADICTED),
     "95 % interval": st.column_config.TextColumn(help="Wilson interval of the uncontradicted share."),
@@ -71,7 +72,7 @@ def event_table(rows: tuple[EventRow, ...], zone: ZoneInfo) -> pd.DataFrame:
 EVENT_COLUMNS = {
     "Time": st.column_config.DatetimeColumn(format="D MMM HH:mm:ss"),
     "Cart": st.column_config.TextColumn(),
-    "Item": st.column_config.TextColumn(width="medium", help="+ put in, − taken out."),
+    "Item": st.column_config.TextColumn(width="medium", help="+ put in, \N{MINUS SIGN} taken out."),
     "Posterior": st.column_config.ProgressColumn(
         format="%.0f %%",
         min_value=0,

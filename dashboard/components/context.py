@@ -1,6 +1,7 @@
 """What every page needs to know: the time, the filters, the viewer, and a cached source."""
 
 import os
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,7 +40,7 @@ class PageContext:
 
     @property
     def filters(self) -> Hashable:
-        """What was asked for, without the time: two answers under the same filters can stand for each other."""
+        """What was asked for, without the time: answers under equal filters may replace each other."""
         return self.time_range.key, self.scope
 
 
@@ -66,5 +67,7 @@ def viewer_zone(name: str | None) -> ZoneInfo:
 
 
 def store_names(stores: pd.DataFrame) -> dict[str, str]:
-    """Return the name of each store; its id where it has none."""
-    return {str(s["store_id"]): str(s["name"] or s["store_id"]) for s in stores.to_dict("records")}
+    """Return the name of each store: its id where it has none, and with its id where two share one."""
+    names = {str(s["store_id"]): str(s["name"] or s["store_id"]) for s in stores.to_dict("records")}
+    often = Counter(names.values())
+    return {key: name if often[name] == 1 else f"{name} ({key})" for key, name in names.items()}

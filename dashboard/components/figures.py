@@ -8,11 +8,15 @@ from dashboard.view_models.fleet import KeyFigures, trend_of
 
 UNCONTRADICTED = (
     "Item events that no correction, barcode scan or audit contradicted, as a share of all item events. "
-    "It stands in for accuracy for now: errors that nobody noticed count as right, so the true accuracy is lower. "
+    "It stands in for accuracy for now: errors that nobody noticed count as right, "
+    "so the true accuracy is lower. "
     "The interval is Wilson's, 95 %."
 )
 ASKED = "Item events for which the cart was not sure and asked for a barcode, as a share of all item events."
-P95 = "From the first camera frame of a movement to the decided item event: 95 of 100 were faster. Error up to 1.1 %."
+P95 = (
+    "From the first camera frame of a movement to the decided item event: 95 of 100 were faster. "
+    "Error up to 1.1 %."
+)
 ONLINE = "Carts whose last birth or will message says online, of all carts ever seen."
 
 
@@ -30,6 +34,7 @@ def draw_key_figures(figures: KeyFigures, context: PageContext) -> None:
                 "normal",
                 trend_of(figures.course),
                 UNCONTRADICTED,
+                columns=2,
             ),
             Figure(
                 "Item events",
@@ -41,16 +46,16 @@ def draw_key_figures(figures: KeyFigures, context: PageContext) -> None:
                 "Items put into or taken out of carts, as the carts decided them.",
             ),
             Figure(
-                "p95 camera to decision",
+                "p95 latency",
                 formats.milliseconds(figures.latency.p95_ms),
-                f"n = {formats.count(figures.latency.n)}",
+                f"camera to decision · n = {formats.count(figures.latency.n)}",
                 formats.relative(relative_change(figures.latency.p95_ms, figures.latency_before.p95_ms)),
                 "inverse",
                 latencies,
                 P95,
             ),
             Figure(
-                "Asked for a barcode",
+                "Barcode asked",
                 formats.percent(now.asked.share if now.enough else None),
                 f"{formats.interval(now.asked)} · n = {formats.count(now.item_events)}",
                 formats.points(change(now.asked.share, before.asked.share)),

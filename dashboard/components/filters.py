@@ -8,14 +8,13 @@ from dashboard.components.live import DEFAULT_INTERVAL, INTERVALS
 from dashboard.errors import DashboardError
 from dashboard.timeframe import DEFAULT_RANGE, RANGES, window_of
 
-# Set by whoever wants another store shown: bound widgets can only be moved before they are drawn.
-GO_TO_STORE = "go_to_store"
+_WISH = "wished_filters"
 
 
 def draw_filters(context: PageContext) -> None:
     """Draw the filters; their values are in the session, under the same names as in the URL."""
     stores = _stores(context)
-    _accept_wishes(stores)
+    _accept_wish()
     with st.sidebar:
         st.segmented_control(
             "Time range",
@@ -25,6 +24,7 @@ def draw_filters(context: PageContext) -> None:
             key=RANGE,
             bind="query-params",
             width="stretch",
+            wrap=False,
         )
         st.selectbox(
             "Store",
@@ -43,19 +43,30 @@ def draw_filters(context: PageContext) -> None:
             help="The first eight digits of the model's digest; newest first.",
         )
         st.segmented_control(
-            "Auto-refresh", list(INTERVALS), default=DEFAULT_INTERVAL, required=True, key=REFRESH, bind="query-params",
+            "Auto-refresh",
+            list(INTERVALS),
+            default=DEFAULT_INTERVAL,
+            required=True,
+            key=REFRESH,
+            bind="query-params",
             width="stretch",
-        )  # fmt: skip
+            wrap=False,
+        )
 
 
-def _accept_wishes(stores: dict[str, str]) -> None:
-    """Move the store filter to a wished store, and accept ids in links as well as names."""
-    wish = st.session_state.pop(GO_TO_STORE, None)
-    linked = st.query_params.get(STORE)
-    if wish in stores:
-        st.session_state[STORE] = wish
-    elif linked in stores and STORE not in st.session_state:
-        st.session_state[STORE] = linked
+def open_store(store_id: str) -> None:
+    """Leave for the Store page, with all filters as they are but the store."""
+    wish = {name: st.session_state.get(name) for name in (RANGE, MODEL, REFRESH)}
+    st.session_state[_WISH] = {**wish, STORE: store_id}
+    # Without {} Streamlit refuses to leave a page whose parameters are bound to widgets.
+    st.switch_page("pages/store.py", query_params={})
+
+
+def _accept_wish() -> None:
+    """Set the filters to what was wished: bound widgets can only be moved before they are drawn."""
+    for name, value in st.session_state.pop(_WISH, {}).items():
+        if value is not None:
+            st.session_state[name] = value
 
 
 def _stores(context: PageContext) -> dict[str, str]:

@@ -13,15 +13,15 @@ from dashboard.errors import DashboardError
 def page_header(title: str, context: PageContext, subtitle: str = "") -> None:
     """Draw the header; a warehouse that does not answer costs the freshness line, not the page."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"# {title}", width="content")
-        if _simulated(context):
-            st.badge("Simulated data", icon=":material/science:", color="violet", help=_SIMULATED_HELP)
+        badge = " :violet-badge[:material/science: Simulated data]" if _simulated(context) else ""
+        st.title(f"{title}{badge}", width="content", anchor=False, help=_SIMULATED_HELP if badge else None)
         st.space("stretch")
         with st.popover("Link", icon=":material/link:", type="tertiary"):
             st.caption("This view, with its filters and time range:")
             st.code(_link(), language=None, wrap_lines=True)
     parts = [subtitle, _freshness(context), f"times in {context.zone.key}"]
-    st.caption(" · ".join(part for part in parts if part))
+    line = " · ".join(part for part in parts if part)
+    st.caption(f"{line[:1].upper()}{line[1:]}")
 
 
 _SIMULATED_HELP = "Carts, shoppers and stores are simulated; the software and the detector are the real ones."

@@ -69,7 +69,7 @@ def newest_sign(carts: pd.DataFrame) -> datetime | None:
     """Return the newest sign of life of any cart."""
     if carts.empty:
         return None
-    return pd.to_datetime(carts["last_seen_at"], utc=True).max().to_pydatetime()  # type: ignore[no-any-return]
+    return pd.to_datetime(carts["last_seen_at"], utc=True).max().to_pydatetime()
 
 
 def names_of_stores(context: PageContext) -> dict[str, str]:

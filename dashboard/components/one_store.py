@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from dashboard import formats
-from dashboard.components.context import PageContext, page_context
+from dashboard.components.context import PageContext, page_context, viewer_zone
 from dashboard.components.loading import load_store_rows
 from dashboard.components.panel import panel
 from dashboard.errors import DashboardError
@@ -24,8 +23,14 @@ def one_store() -> tuple[PageContext, str, str] | None:
         return None
     found = stores[stores["store_id"] == store_id]
     if store_id is None or found.empty:
-        panel("Store", lambda: Outcome(None), lambda _: None, context=context, key="store",
-              nothing="There are no stores yet.")  # fmt: skip
+        panel(
+            "Store",
+            lambda: Outcome(None),
+            lambda _: None,
+            context=context,
+            key="store",
+            nothing="There are no stores yet.",
+        )
         return None
     narrowed = replace(context, scope=Scope(store_id, context.scope.model_digest))
     chosen_for_you = (
@@ -47,8 +52,6 @@ def _local(context: PageContext, store: pd.DataFrame) -> str:
     zone = store.iloc[0]["timezone"]
     if pd.isna(zone):
         return ""
-    from dashboard.components.context import viewer_zone
-
     return f"{context.now.astimezone(viewer_zone(str(zone))):%H:%M} in the store"
 
 

@@ -67,7 +67,7 @@ def panel(
     Returns:
         The state it was drawn in.
     """
-    with st.container(border=border, key=f"panel_{key}"):
+    with st.container(border=border, key=f"panel_{key}", gap="xsmall"):
         head = st.container(horizontal=True, vertical_alignment="center", gap="small")
         if title:
             head.markdown(f"##### {title}", help=explain, width="content")
@@ -95,7 +95,7 @@ def _load(load: Callable[[], Outcome[T]], context: PageContext, key: str) -> Out
         )
     except DashboardError as error:
         return memory.failed(key, context.filters, str(error), context.now)
-    except Exception:
+    except Exception:  # noqa: BLE001  # a bug in one panel must not take the page with it
         _LOG.exception("panel_load_failed", panel=key)
         return memory.failed(
             key, context.filters, "Its numbers could not be worked out; the log says why.", context.now
@@ -146,6 +146,6 @@ def _draw_value(render: Callable[[T], None], outcome: Outcome[T], state: PanelSt
         try:
             if outcome.value is not None:
                 render(outcome.value)
-        except Exception:
+        except Exception:  # noqa: BLE001  # as above
             _LOG.exception("panel_render_failed", panel=key)
             st.error("This card could not be drawn; the log says why.", icon=":material/error:")

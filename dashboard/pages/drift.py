@@ -1,5 +1,7 @@
 """Drift: what looks different from a store's own past?"""
 
+from functools import partial
+
 import streamlit as st
 
 from dashboard import formats
@@ -12,10 +14,11 @@ from dashboard.components.live import live
 from dashboard.components.panel import panel
 from dashboard.distances import FEW_COUNTS
 from dashboard.timeframe import Comparison, comparison_of
-from dashboard.view_models.drift import SIGNALS, Drift, shift_text
+from dashboard.view_models.drift import SIGNALS, Drift
 
 HOW = (
-    "Jensen-Shannon distance, base 2, of the counts now to the same store's past: 0 is equal, 1 has nothing in common. "
+    "Jensen-Shannon distance, base 2, of the counts now to the same store's past: "
+    "0 is equal, 1 has nothing in common. "
     "It measures and does not test yet: nothing corrects for looking at many signals. "
     f"A star marks fewer than {FEW_COUNTS} counts on one side, which say little."
 )
@@ -23,7 +26,7 @@ NOTHING = (
     "There is nothing to compare: no counts in this time range, or no past that is older than a week. "
     "Widen the range, or wait until the fleet has a history."
 )
-WHOLE_DAYS = "Counted by whole days (UTC). " + HOW
+WHOLE_DAYS = "Counted by whole days (UTC), all model versions together. " + HOW
 
 
 def body() -> None:
@@ -31,29 +34,44 @@ def body() -> None:
     context = page_context()
     page_header("Drift", context, _compared(comparison_of(context.window)))
     panel(
-        "Stores against their own past", lambda: load_stores(context), lambda found: draw_map(found, context, "stores"),
-        context=context, key="stores", explain=HOW, nothing=NOTHING, height_px=280,
-    )  # fmt: skip
+        "Stores against their own past",
+        lambda: load_stores(context),
+        lambda found: draw_map(found, context, "stores"),
+        context=context,
+        key="stores",
+        explain=HOW,
+        nothing=NOTHING,
+        height_px=280,
+    )
     where = "" if context.scope.store_id else ", all stores"
     for place, title, cameras in zip(st.columns(2), ("Cameras", "Carts"), (True, False), strict=True):
         with place:
             panel(
-                f"{title} that changed most{where}", lambda cameras=cameras: load_parts(context, cameras=cameras),
-                lambda found, title=title: draw_map(found, context, title.lower()), context=context, key=title.lower(),
-                explain=WHOLE_DAYS, height_px=280,
+                f"{title} that changed most{where}",
+                partial(load_parts, context, cameras=cameras),
+                partial(draw_map, context=context, key=title.lower()),
+                context=context,
+                key=title.lower(),
+                explain=WHOLE_DAYS,
+                height_px=280,
                 nothing=f"{NOTHING} Above {MOST_STORES_AT_ONCE} stores, choose one first.",
-            )  # fmt: skip
+            )
     panel(
-        "Distributions", lambda: load_stores(context), lambda found: draw_distributions(found, context), context=context,
-        key="distributions", explain=HOW, nothing=NOTHING, border=False, height_px=480,
-    )  # fmt: skip
+        "",
+        lambda: load_stores(context),
+        lambda found: draw_distributions(found, context),
+        context=context,
+        key="distributions",
+        explain=HOW,
+        nothing=NOTHING,
+        border=False,
+        height_px=480,
+    )
 
 
 def _compared(comparison: Comparison) -> str:
     hours = ", same hours of the day" if comparison.same_hours else ""
-    days = comparison.now.length.total_seconds() / 86_400
-    now = f"last {days:g} days" if days > 1 else f"last {comparison.now.title}"
-    return f"{now} against 28 to 7 days ago{hours}"
+    return f"last {comparison.now.title} against 28 to 7 days ago{hours}"
 
 
 def draw_map(found: DriftTable, context: PageContext, key: str) -> None:
@@ -69,7 +87,7 @@ def draw_distributions(found: DriftTable, context: PageContext) -> None:
     chosen = "" if context.scope.store_id else ", the most changed store"
     st.markdown(f"##### Now over its past: {name}{chosen}", width="content")
     mine = {d.signal: d for d in known if d.key == store_id}
-    with st.grid(3, min_column_width=300, gap="small"):
+    with st.grid(4, min_column_width=220, gap="small"):
         for signal in [s for s in SIGNALS if s in mine and s in found.bins]:
             with st.container(border=True, height="stretch"):
                 draw_distribution(mine[signal], found, context)
@@ -81,10 +99,6 @@ def draw_distribution(drift: Drift, found: DriftTable, context: PageContext) -> 
     st.markdown(
         f"**{SIGNALS[drift.signal].title}**", help=f"A change may mean {SIGNALS[drift.signal].meaning}."
     )
-    parts = [f"distance {drift.distance or 0:.2f}", f"by chance {drift.chance or 0:.2f}"]
-    if drift.mean_now is not None:
-        parts.append(f"mean {shift_text(drift, bins)}")
-    st.caption(" · ".join(parts))
     draw_chart(distribution(drift, bins, context.look), context, f"distribution_{drift.signal}")
     few = ", few: read with caution" if drift.few else ""
     st.caption(f"n = {formats.count(drift.n_now)} now, {formats.count(drift.n_reference)} before{few}")

@@ -4,14 +4,15 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import formats
+from dashboard.charts.frame import Chart
 from dashboard.charts.timeline import MAX_SERIES, share_course
 from dashboard.components.cards import draw_chart, export_button
 from dashboard.components.context import PageContext, page_context
 from dashboard.components.figures import UNCONTRADICTED, draw_key_figures
-from dashboard.components.filters import GO_TO_STORE
+from dashboard.components.filters import open_store
 from dashboard.components.header import page_header
 from dashboard.components.live import live
-from dashboard.components.loading import in_scope, load_key_figures, load_store_rows
+from dashboard.components.loading import load_key_figures, load_store_rows
 from dashboard.components.panel import outcome_of, panel
 from dashboard.state import Outcome
 from dashboard.view_models.counts import MIN_EVENTS, course
@@ -19,8 +20,8 @@ from dashboard.view_models.fleet import StoreRow
 
 NOTHING = "No item events match these filters in this time range. Widen the range or clear the filters."
 WORST_FIRST = (
-    f"Lowest uncontradicted share first; stores with fewer than {MIN_EVENTS} item events last, without a share. "
-    "Click a row to open the store."
+    f"Lowest uncontradicted share first; stores with fewer than {MIN_EVENTS} item events last, "
+    "without a share. Click a row to open the store."
 )
 
 
@@ -29,20 +30,37 @@ def body() -> None:
     context = page_context()
     page_header("Fleet", context)
     panel(
-        "", lambda: load_key_figures(context), lambda figures: draw_key_figures(figures, context), context=context,
-        key="figures", nothing=NOTHING, border=False, height_px=170,
-    )  # fmt: skip
+        "",
+        lambda: load_key_figures(context),
+        lambda figures: draw_key_figures(figures, context),
+        context=context,
+        key="figures",
+        nothing=NOTHING,
+        border=False,
+        height_px=170,
+    )
     panel(
-        "Stores, worst first", lambda: load_store_rows(context), lambda rows: draw_stores(rows, context), context=context,
-        key="stores", explain=WORST_FIRST, nothing=NOTHING,
-    )  # fmt: skip
+        "Stores, worst first",
+        lambda: load_store_rows(context),
+        lambda rows: draw_stores(rows, context),
+        context=context,
+        key="stores",
+        explain=WORST_FIRST,
+        nothing=NOTHING,
+    )
     panel(
-        "Uncontradicted share over time", lambda: load_courses(context), lambda chart: draw_chart(chart, context, "courses"),
-        context=context, key="courses", explain=UNCONTRADICTED, nothing=NOTHING, height_px=340,
-    )  # fmt: skip
+        "Uncontradicted share over time",
+        lambda: load_courses(context),
+        lambda chart: draw_chart(chart, context, "courses"),
+        context=context,
+        key="courses",
+        explain=UNCONTRADICTED,
+        nothing=NOTHING,
+        height_px=340,
+    )
 
 
-def load_courses(context: PageContext) -> Outcome[object]:
+def load_courses(context: PageContext) -> Outcome[Chart]:
     """Load the course of the lowest stores."""
     rows = load_store_rows(context)
     events = context.source.event_series(context.window, context.scope)
@@ -74,8 +92,7 @@ def draw_stores(rows: tuple[StoreRow, ...], context: PageContext) -> None:
         export_button(frame.drop(columns="Trend"), context, "stores")
     places = [*chosen.rows, *(row for row, _ in chosen.cells)]
     if places and places[0] < len(rows):
-        st.session_state[GO_TO_STORE] = rows[places[0]].store_id
-        st.switch_page("pages/store.py")
+        open_store(rows[places[0]].store_id)
 
 
 def store_table(rows: tuple[StoreRow, ...]) -> pd.DataFrame:

@@ -1,13 +1,15 @@
 """Latency: where does the time go, and does it fit the budget?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 
 from dashboard import formats
 from dashboard.charts.frame import Chart
 from dashboard.charts.latency import latency_course, percentile_ranges
-from dashboard.components.cards import Figure, draw_chart, draw_figures
+from dashboard.components.cards import Figure, chart_panel, draw_figures
 from dashboard.components.context import PageContext, page_context
 from dashboard.components.header import page_header
 from dashboard.components.live import live
@@ -62,25 +64,28 @@ def body() -> None:
     choice = controls()
     title = STAGE_TITLES[choice.stage]
     panel(
-        "", lambda: load_row(context, choice), lambda row: draw_row(row, choice, context), context=context,
-        key="summary", nothing=NOTHING, border=False, height_px=120,
-    )  # fmt: skip
-    cards = [
-        (f"{title} over time", "course", load_course),
-        ("Stages", "stages", lambda c, o: load_rows(c, o, "stage")),
-        (f"{title} by store", "stores", lambda c, o: load_rows(c, o, "store_id")),
-        (f"{title} by model version", "models", lambda c, o: load_rows(c, o, "model_digest")),
+        "",
+        lambda: load_row(context, choice),
+        lambda row: draw_row(row, choice, context),
+        context=context,
+        key="summary",
+        nothing=NOTHING,
+        border=False,
+        height_px=120,
+    )
+    cards: list[tuple[str, str, Callable[[], Outcome[Chart]]]] = [
+        (f"{title} over time", "course", partial(load_course, context, choice)),
+        ("Stages", "stages", partial(load_rows, context, choice, "stage")),
+        (f"{title} by store", "stores", partial(load_rows, context, choice, "store_id")),
+        (f"{title} by model version", "models", partial(load_rows, context, choice, "model_digest")),
     ]
-    places = [st.container(), *st.columns([1, 1]), st.container()]
+    places = [st.container(), st.container(), *st.columns(2)]
     for place, (heading, key, load) in zip(places, cards, strict=True):
         with place:
-            panel(
-                heading, lambda load=load: load(context, choice), lambda chart, key=key: draw_chart(chart, context, key),
-                context=context, key=key, explain=MERGED, nothing=NOTHING, height_px=320,
-            )  # fmt: skip
+            chart_panel(heading, load, context=context, key=key, explain=MERGED, nothing=NOTHING)
 
 
-def load_row(context: PageContext, choice: Choice) -> Outcome[LatencyRow]:
+def load_row(context: PageContext, choice: Choice) -> Outcome[LatencyRow | None]:
     """Load the chosen stage over everything."""
     reading = context.source.latency(context.window, context.scope)
     stage = reading.frame[reading.frame["stage"] == choice.stage]
@@ -120,9 +125,11 @@ def load_rows(context: PageContext, choice: Choice, column: str) -> Outcome[Char
     frame, titles, by_stage = reading.frame, dict(STAGE_TITLES), column == "stage"
     if not by_stage:
         frame = frame[frame["stage"] == choice.stage]
-        titles = names_of_stores(context) if column == "store_id" else {
-            str(m): formats.short_version(str(m)) for m in frame["model_digest"].unique()
-        }  # fmt: skip
+        titles = (
+            names_of_stores(context)
+            if column == "store_id"
+            else {str(m): formats.short_version(str(m)) for m in frame["model_digest"].unique()}
+        )
     rows = build_rows(frame, column, titles, choice.budget_ms)
     rows = rows if by_stage else slowest_first(rows)
     line = choice.budget_ms if by_stage else choice.line_ms

@@ -40,24 +40,46 @@ def body() -> None:
     context, name, subtitle = found
     page_header(name, context, subtitle)
     panel(
-        "", lambda: load_key_figures(context), lambda figures: draw_key_figures(figures, context), context=context,
-        key="figures", nothing=NOTHING, border=False, height_px=170,
-    )  # fmt: skip
+        "",
+        lambda: load_key_figures(context),
+        lambda figures: draw_key_figures(figures, context),
+        context=context,
+        key="figures",
+        nothing=NOTHING,
+        border=False,
+        height_px=170,
+    )
     panel(
-        "Timeline", lambda: load_timeline(context), lambda chart: draw_chart(chart, context, "timeline"), context=context,
-        key="timeline", explain=UNCONTRADICTED, nothing=NOTHING, height_px=480,
-    )  # fmt: skip
+        "Timeline",
+        lambda: load_timeline(context),
+        lambda chart: draw_chart(chart, context, "timeline"),
+        context=context,
+        key="timeline",
+        explain=UNCONTRADICTED,
+        nothing=NOTHING,
+        height_px=480,
+    )
     panel(
-        "Carts", lambda: load_carts(context), lambda rows: draw_carts(rows, context), context=context, key="carts",
-        explain="Offline first, then the lowest uncontradicted share.", nothing="This store has no carts yet.",
-    )  # fmt: skip
+        "Carts",
+        lambda: load_carts(context),
+        lambda rows: draw_carts(rows, context),
+        context=context,
+        key="carts",
+        explain="Offline first, then the lowest uncontradicted share.",
+        nothing="This store has no carts yet.",
+    )
     for column, signal in zip(st.columns(2), ("blur", "brightness"), strict=True):
         with column:
             draw_cameras(context, signal)
     panel(
-        "Latest item events", lambda: load_events(context), lambda rows: draw_events(rows, context), context=context,
-        key="events", explain="What the cart decided, and what people said about it since.", nothing=NOTHING,
-    )  # fmt: skip
+        "Latest item events",
+        lambda: load_events(context),
+        lambda rows: draw_events(rows, context),
+        context=context,
+        key="events",
+        explain="What the cart decided, and what people said about it since.",
+        nothing=NOTHING,
+    )
 
 
 def load_timeline(context: PageContext) -> Outcome[Chart]:
@@ -84,7 +106,10 @@ def draw_carts(rows: tuple[CartRow, ...], context: PageContext) -> None:
     """Draw the table of carts."""
     frame = cart_table(rows)
     draw_table(frame, CART_COLUMNS, key="carts_table", alt=f"{len(rows)} carts, offline ones first.")
-    export_button(frame, context, "carts")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Offline first, then the lowest uncontradicted share.", width="content")
+        st.space("stretch")
+        export_button(frame, context, "carts")
 
 
 def draw_cameras(context: PageContext, signal: str) -> None:
@@ -100,10 +125,14 @@ def draw_cameras(context: PageContext, signal: str) -> None:
         return outcome_of(camera_days(traces, title, unit, context.look), (rows, bins), rows=len(traces))
 
     panel(
-        title, load, lambda chart: draw_chart(chart, context, f"cameras_{signal}"), context=context,
-        key=f"cameras_{signal}", explain=f"Daily mean. A change may mean {SIGNALS[signal].meaning}.",
+        title,
+        load,
+        lambda chart: draw_chart(chart, context, f"cameras_{signal}"),
+        context=context,
+        key=f"cameras_{signal}",
+        explain=f"Daily mean. A change may mean {SIGNALS[signal].meaning}.",
         nothing="The cameras of this store have sent no such counts yet.",
-    )  # fmt: skip
+    )
 
 
 def load_events(context: PageContext) -> Outcome[tuple[EventRow, ...]]:

@@ -98,7 +98,8 @@ class FakeWarehouse:
         """See `WarehouseSource`."""
         rng = np.random.default_rng(11)
         stores = [i for i, s in enumerate(world.STORES) if scope.store_id in (None, s[0])]
-        rows, at = [], self._newest()
+        rows: list[tuple[object, ...]] = []
+        at = self._newest()
         while len(rows) < limit and at > window.start and self._condition is not Condition.EMPTY:
             store_ix = int(rng.choice(stores))
             at -= timedelta(seconds=float(rng.exponential(70.0)))
@@ -107,14 +108,14 @@ class FakeWarehouse:
 
     def latency(self, window: Window, scope: Scope) -> Reading:
         """See `WarehouseSource`."""
-        totals = (
-            self._cells(window, scope).groupby(["store_ix", "store_id", "model_digest"])["item_events"].sum()
-        )
+        cells = self._cells(window, scope)
+        keys = ["store_ix", "store_id", "model_digest"]
+        totals = cells.groupby(keys, as_index=False)["item_events"].sum()
         frames = [
             pd.DataFrame({"store_id": store_id, "model_digest": model, "stage": stage, "bucket": b, "n": n})
-            for (store_ix, store_id, model), total in totals.items()
+            for store_ix, store_id, model, total in totals.itertuples(index=False)
             for stage in world.STAGES
-            for b, n in [world.latency_buckets(store_ix, stage, model, _observations(stage, total))]
+            for b, n in [world.latency_buckets(int(store_ix), stage, model, _observations(stage, int(total)))]
         ]
         columns = ["store_id", "model_digest", "stage", "bucket", "n"]
         return self._read(pd.concat(frames) if frames else pd.DataFrame(columns=columns))
@@ -123,17 +124,18 @@ class FakeWarehouse:
         """See `WarehouseSource`."""
         cells = self._cells(window, scope)
         step_s = int(window.step.total_seconds())
-        totals = cells.groupby([cells["at_s"] // step_s * step_s, "store_ix", "model_digest"])[
-            "item_events"
-        ].sum()
+        cells["step"] = cells["at_s"] // step_s * step_s
+        totals = cells.groupby(["step", "store_ix", "model_digest"], as_index=False)["item_events"].sum()
         frames = []
-        for (at_s, store_ix, model), total in totals.items():
+        for at_s, store_ix, model, total in totals.itertuples(index=False):
             load = 1.0 + 0.12 * float(world.uniform(int(at_s), int(store_ix))[0])
-            b, n = world.latency_buckets(store_ix, stage, model, _observations(stage, total), load)
+            b, n = world.latency_buckets(int(store_ix), stage, model, _observations(stage, int(total)), load)
             frames.append(pd.DataFrame({"at": pd.Timestamp(at_s, unit="s", tz="UTC"), "bucket": b, "n": n}))
         if not frames:
             return self._read(pd.DataFrame(columns=["at", "bucket", "n"]))
-        return self._read(pd.concat(frames).groupby(["at", "bucket"], as_index=False)["n"].sum())
+        return self._read(
+            pd.DataFrame(pd.concat(frames).groupby(["at", "bucket"], as_index=False)["n"].sum())
+        )
 
     def signals(self, comparison: Comparison, scope: Scope) -> Reading:
         """See `WarehouseSource`."""
@@ -192,10 +194,23 @@ def _observations(stage: str, events: int) -> int:
 
 
 _EVENT_COLUMNS = [
-    "event_at", "store_id", "cart_id", "event_id", "item_id", "quantity", "direction", "posterior", "outcome",
-    "weight_residual_g", "decision_ms", "model_digest", "label_type", "label_item_id", "label_quantity",
+    "event_at",
+    "store_id",
+    "cart_id",
+    "event_id",
+    "item_id",
+    "quantity",
+    "direction",
+    "posterior",
+    "outcome",
+    "weight_residual_g",
+    "decision_ms",
+    "model_digest",
+    "label_type",
+    "label_item_id",
+    "label_quantity",
     "label_direction",
-]  # fmt: skip
+]
 
 
 def _event_row(rng: np.random.Generator, store_ix: int, at: datetime) -> tuple[object, ...]:
@@ -208,7 +223,18 @@ def _event_row(rng: np.random.Generator, store_ix: int, at: datetime) -> tuple[o
     label = (None, None, None) if kind is None else (other if wrong else item, 1, direction)
     cart = world.cart_ids(store_ix)[int(rng.integers(world.CARTS_PER_STORE))]
     return (
-        at, world.STORES[store_ix][0], cart, f"e{int(at.timestamp() * 1000)}", item, 1, direction, posterior,
-        "asked" if asked else "accepted", float(rng.normal(0, 6)), float(rng.lognormal(4.95, 0.28)), world.NEW_MODEL,
-        kind, *label,
-    )  # fmt: skip
+        at,
+        world.STORES[store_ix][0],
+        cart,
+        f"e{int(at.timestamp() * 1000)}",
+        item,
+        1,
+        direction,
+        posterior,
+        "asked" if asked else "accepted",
+        float(rng.normal(0, 6)),
+        float(rng.lognormal(4.95, 0.28)),
+        world.NEW_MODEL,
+        kind,
+        *label,
+    )

@@ -80,8 +80,8 @@ class FakeWorld:
     def cells(self, start: datetime, end: datetime, cell: timedelta) -> pd.DataFrame:
         """Return counts per cart and cell.
 
-        Columns: at_s, store_ix, cart_ix, store_id, cart_id, model_digest, item_events, contradicted, labelled,
-        asked, frames, dropped.
+        Columns: at_s, store_ix, cart_ix, store_id, cart_id, model_digest, item_events, contradicted,
+        labelled, asked, frames, dropped.
         """
         width_s = int(cell.total_seconds())
         first, last = int(start.timestamp()) // width_s, -(-int(end.timestamp()) // width_s)
@@ -139,4 +139,5 @@ def signal_counts(signal: str, bins: int, centre: float, spread: float, n: int) 
     weight = np.exp(-0.5 * ((place - centre) / spread) ** 2) + 1e-4
     if signal == "class":
         weight = 0.3 + uniform(np.arange(bins, dtype=np.int64), 77)
-    return np.floor(n * weight / weight.sum() + 0.5).astype(np.int64)
+    counts: Ints = np.floor(n * weight / weight.sum() + 0.5).astype(np.int64)
+    return counts

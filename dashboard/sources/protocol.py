@@ -103,7 +103,7 @@ class WarehouseSource(Protocol):
         ...
 
     def signals(self, comparison: Comparison, scope: Scope) -> Reading:
-        """Return counts of both stretches: store_id, signal, bin, now_n, reference_n; all cameras together."""
+        """Return counts of both stretches: store_id, signal, bin, now_n, reference_n; cameras summed."""
         ...
 
     def cart_signals(self, comparison: Comparison, scope: Scope) -> Reading:

@@ -65,6 +65,26 @@ def course(frame: pd.DataFrame, steps: Sequence[datetime]) -> tuple[Point, ...]:
     return tuple(Point(at, sum_counts(groups.get(at, nothing))) for at in steps)
 
 
+def pooled(points: Sequence[Point], width: int) -> tuple[Point, ...]:
+    """Return each point with its neighbours' counts added: `width` steps together, fewer at the ends."""
+    half = width // 2
+    return tuple(
+        Point(point.at, add_counts([p.counts for p in points[max(0, i - half) : i + half + 1]]))
+        for i, point in enumerate(points)
+    )
+
+
+def add_counts(parts: Sequence[Counts]) -> Counts:
+    """Add counts."""
+    events = sum(c.item_events for c in parts)
+    return Counts(
+        rate(sum(c.uncontradicted.successes for c in parts), events),
+        rate(sum(c.asked.successes for c in parts), events),
+        events,
+        sum(c.labelled for c in parts),
+    )
+
+
 def change(now: float | None, before: float | None) -> float | None:
     """Return now - before, or None when either is unknown."""
     return None if now is None or before is None else now - before

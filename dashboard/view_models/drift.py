@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dashboard.distances import FEW_COUNTS, chance_level, js_distance
+from dashboard.formats import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def build_bins(rows: pd.DataFrame, class_names: Mapping[int, str]) -> dict[str, 
     """Return the bins of each signal; open bins get the width of their neighbour for a centre."""
     found = {}
     for signal, group in rows.sort_values("bin").groupby("signal"):
-        lowers, uppers = _bounds(group["lower"]), _bounds(group["upper"])
+        lowers, uppers = _bounds(group["lower"].tolist()), _bounds(group["upper"].tolist())
         centres = {} if signal == "class" else _centres(lowers, uppers)
         labels = [str(label) for label in group["label"]]
         if signal == "class":
@@ -94,20 +95,21 @@ def build_bins(rows: pd.DataFrame, class_names: Mapping[int, str]) -> dict[str, 
     return found
 
 
-def _bounds(column: "pd.Series[float]") -> tuple[float | None, ...]:
-    return tuple(None if pd.isna(v) else float(v) for v in column)
+def _bounds(column: Sequence[float | None]) -> tuple[float | None, ...]:
+    return tuple(None if v is None or pd.isna(v) else float(v) for v in column)
 
 
 def _centres(lowers: Sequence[float | None], uppers: Sequence[float | None]) -> dict[int, float]:
     widths = [up - low for low, up in zip(lowers, uppers, strict=True) if low is not None and up is not None]
     width = widths[0] if widths else 1.0
-    centres = {}
-    for i, (low, up) in enumerate(zip(lowers, uppers, strict=True)):
-        if low is not None:
-            centres[i] = (low + (up if up is not None else low + width)) / 2
-        elif up is not None:
-            centres[i] = up - width / 2
-    return centres
+    centres = {i: _centre(low, up, width) for i, (low, up) in enumerate(zip(lowers, uppers, strict=True))}
+    return {i: centre for i, centre in centres.items() if centre is not None}
+
+
+def _centre(low: float | None, up: float | None, width: float) -> float | None:
+    if low is None:
+        return None if up is None else up - width / 2
+    return low + width / 2 if up is None else (low + up) / 2
 
 
 def build_drifts(rows: pd.DataFrame, keys: Sequence[str], bins: Mapping[str, Bins]) -> tuple[Drift, ...]:
@@ -154,7 +156,7 @@ def _mean(counts: npt.NDArray[np.int64], centres: Mapping[int, float]) -> float 
 def shift_text(drift: Drift, bins: Bins | None) -> str:
     """Say where the mean went: "132 → 94 of 255"."""
     if drift.mean_now is None or drift.mean_reference is None:
-        return "–"
+        return UNKNOWN
     digits = 0 if max(abs(drift.mean_now), abs(drift.mean_reference)) >= 30 else 2
     unit = f" {bins.unit}" if bins and bins.unit else ""
     return f"{drift.mean_reference:.{digits}f} → {drift.mean_now:.{digits}f}{unit}"

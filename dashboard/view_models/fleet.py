@@ -1,6 +1,6 @@
 """The Fleet page: key figures, and the stores, worst first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -80,6 +80,7 @@ def trend_of(points: Sequence[Point]) -> tuple[float, ...]:
 
 
 def build_key_figures(
+    *,
     now: pd.DataFrame,
     before: pd.DataFrame,
     latency: pd.DataFrame,
@@ -111,35 +112,22 @@ def build_store_rows(
 ) -> tuple[StoreRow, ...]:
     """Build the table: lowest uncontradicted share first; stores with too few events last."""
     decisions = _decisions(latency)
-    rows = [
-        _store_row(
-            store, *(_of_store(frame, store["store_id"]) for frame in (events, decisions, carts)), steps
+    rows = []
+    for store in stores.to_dict("records"):
+        store_id = str(store["store_id"])
+        own = [frame[frame["store_id"] == store_id] for frame in (events, decisions, carts)]
+        rows.append(
+            StoreRow(
+                store_id=store_id,
+                name=str(store["name"] or store_id),
+                city=str(store["city"] or ""),
+                counts=sum_counts(own[0]),
+                latency=percentiles(own[1]),
+                carts=connected(own[2]),
+                trend=trend_of(course(own[0], steps)),
+            )
         )
-        for store in stores.to_dict("records")
-    ]
     return tuple(sorted(rows, key=_worst_first))
-
-
-def _of_store(frame: pd.DataFrame, store_id: str) -> pd.DataFrame:
-    return frame[frame["store_id"] == store_id]
-
-
-def _store_row(
-    store: Mapping[str, object],
-    events: pd.DataFrame,
-    decisions: pd.DataFrame,
-    carts: pd.DataFrame,
-    steps: Sequence[datetime],
-) -> StoreRow:
-    return StoreRow(
-        store_id=str(store["store_id"]),
-        name=str(store["name"] or store["store_id"]),
-        city=str(store["city"] or ""),
-        counts=sum_counts(events),
-        latency=percentiles(decisions),
-        carts=connected(carts),
-        trend=trend_of(course(events, steps)),
-    )
 
 
 def _worst_first(row: StoreRow) -> tuple[bool, float, str]:

@@ -41,7 +41,7 @@ class LatencyPoint:
 def build_rows(
     frame: pd.DataFrame, column: str, titles: Mapping[str, str], budget_ms: float
 ) -> tuple[LatencyRow, ...]:
-    """Return one row per value of a column that has observations; in the order of the titles, then by name."""
+    """Return one row per value of a column that has observations: in the order of the titles."""
     order = {key: place for place, key in enumerate(titles)}
     groups = sorted(frame.groupby(column), key=lambda g: (order.get(str(g[0]), len(order)), str(g[0])))
     return tuple(

@@ -9,6 +9,7 @@ import pandas as pd
 from dashboard.view_models.counts import Counts, sum_counts
 
 NO_LABEL = "no label"
+_TIMES, _MINUS = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +117,25 @@ def _action(item: object, quantity: object, direction: object, names: dict[str, 
         return "Nothing moved"
     name = names.get(_text(item), _text(item))
     pieces = _number(quantity)
-    times = f" × {pieces:.0f}" if pieces is not None and pieces != 1 else ""
-    return f"{'−' if direction == 'remove' else '+'} {name}{times}"
+    times = f" {_TIMES} {pieces:.0f}" if pieces is not None and pieces != 1 else ""
+    return f"{_MINUS if direction == 'remove' else '+'} {name}{times}"
 
 
 def _verdict(row: dict[object, object], names: dict[str, str]) -> str:
     kind = _text(row["label_type"])
     if not kind:
         return NO_LABEL
-    said = tuple(_text(row[f"label_{part}"]) for part in ("item_id", "quantity", "direction"))
-    if said == tuple(_text(row[part]) for part in ("item_id", "quantity", "direction")):
+    if _agrees(row):
         return f"confirmed by {kind}"
     truth = _action(row["label_item_id"], row["label_quantity"], row["label_direction"], names)
     return f"contradicted by {kind}: {truth}"
+
+
+def _agrees(row: dict[object, object]) -> bool:
+    """Tell whether a label says the same: the item must be equal, the rest only where the label says it."""
+    said = {part: _text(row[f"label_{part}"]) for part in ("quantity", "direction")}
+    rest = all(not text or text == _text(row[part]) for part, text in said.items())
+    return rest and _text(row["label_item_id"]) == _text(row["item_id"])
 
 
 def build_camera_traces(rows: pd.DataFrame, centres: dict[int, float]) -> tuple[CameraTrace, ...]:
