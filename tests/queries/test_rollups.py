@@ -202,3 +202,14 @@ def _everything(warehouse: Warehouse) -> dict[str, list[list[object]]]:
     # Sums of floats depend on the order of the rows in their last digits.
     frames["hourly_events"]["posterior_sum"] = frames["hourly_events"]["posterior_sum"].round(9)
     return {name: sorted(frame.astype(str).to_numpy().tolist()) for name, frame in frames.items()}
+
+
+def test_what_was_counted_is_left_alone(empty_warehouse: Warehouse, appender: Appender) -> None:
+    """Right after a long history, one new row re-opens one hour, not all that came in lately."""
+    rows = seed.events(np.random.default_rng(12))
+    now = max(row["received_at"] for row in rows)
+    put(appender, "events_raw", seed.EVENTS, [{**row, "received_at": now} for row in rows])
+    rollups = Rollups(empty_warehouse, lambda: now)
+    assert rollups.run().hours >= seed.HOURS
+    put(appender, "events_raw", seed.EVENTS, [{**_event(seed.END, 500, "item"), "received_at": now}])
+    assert rollups.run().hours == 1
