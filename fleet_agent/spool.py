@@ -185,20 +185,21 @@ class Spool:
                     through = getattr(mark, channel)
                     if through is not None:
                         deleted += self._delete_through(mark.boot, channel, through)
-            if deleted:
-                self._shrinker.measure()
         return deleted
 
     def _delete_through(self, boot: str, channel: str, through: int) -> int:
         known = self._scalar("SELECT next_seq FROM totals WHERE boot = ? AND channel = ?", boot, channel)
         if known is None or through >= known:
             return 0
-        cursor = self._db.execute(
-            "DELETE FROM messages WHERE channel = ? AND seq <= ?"
-            " AND boot_ix = (SELECT ix FROM boots WHERE boot = ?)",
-            (channel, through, boot),
+        covered = (
+            "FROM messages WHERE channel = ? AND seq <= ? AND boot_ix = (SELECT ix FROM boots WHERE boot = ?)"
         )
-        return cursor.rowcount
+        values = (channel, through, boot)
+        counted = "SELECT count(*), coalesce(sum(size_bytes), 0) "
+        messages, size_bytes = self._db.execute(counted + covered, values).fetchone()
+        self._db.execute("DELETE " + covered, values)
+        self._shrinker.shrank(channel, messages, size_bytes)
+        return int(messages)
 
     def pending(self, channel: str, *, gaps: bool, after_row: int, limit: int) -> list[Stored]:
         """Return messages in order of insertion.

@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS messages (
     size_bytes INTEGER NOT NULL, payload BLOB NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS messages_by_seq ON messages (channel, boot_ix, seq);
+-- What is next to be sent of a class, without reading past a month of telemetry.
+CREATE INDEX IF NOT EXISTS messages_in_turn ON messages (channel, (kind = 'gap'), id);
 """
 
 # How long one thread of the agent may wait for the file while another process, such as a backup,

@@ -99,6 +99,11 @@ class Shrinker:
         self._usage[channel].size_bytes += size_bytes
         self._usage[channel].messages += 1
 
+    def shrank(self, channel: str, messages: int, size_bytes: int) -> None:
+        """Count messages that were just deleted."""
+        self._usage[channel].messages -= messages
+        self._usage[channel].size_bytes -= size_bytes
+
     def shrink(self, channel: str) -> bool:
         """Bring a class within its limits; True when anything was merged or evicted."""
         limits = self._limits[channel]
@@ -189,8 +194,7 @@ class Shrinker:
 
     def _delete(self, channel: str, run: list[_Row]) -> None:
         self._db.executemany("DELETE FROM messages WHERE id = ?", [(row.row_id,) for row in run])
-        self._usage[channel].messages -= len(run)
-        self._usage[channel].size_bytes -= sum(row.size_bytes for row in run)
+        self.shrank(channel, len(run), sum(row.size_bytes for row in run))
 
     def _message(self, channel: str, row: _Row) -> AnyMessage:
         payload = self._db.execute("SELECT payload FROM messages WHERE id = ?", (row.row_id,)).fetchone()[0]

@@ -1,6 +1,8 @@
 """Stories about real brokers."""
 
+import gc
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -28,11 +30,13 @@ PREFIX = f"fleet/v1/{STORE}/{CART}"
 class Cloud:
     """An ingest in miniature: stores what arrives and publishes the watermark."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, ca_file: Path | None = None) -> None:
         self.memory = MemoryCloud()
         self.acknowledge = True
         self._lock = threading.Lock()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="test-cloud", clean_session=False)
+        if ca_file is not None:
+            self._client.tls_set(str(ca_file))
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe("fleet/v1/+/+/+", qos=1)
         self._client.on_message = self._on_message
@@ -168,6 +172,50 @@ def test_a_wrong_password_is_said_without_the_password(tmp_path: Path, free_port
         way.probe()
     assert "tell-nobody" not in str(refused.value)
     way.stop(0.0)
+    broker.kill()
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 that signs itself, and its key."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "2", "-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(cert)],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return cert, key
+
+
+# paho leaves the socket of a refused handshake to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.mosquitto
+def test_tls_delivers_and_a_stranger_is_refused(
+    tmp_path: Path, free_port: Callable[[], int], spool: Spool
+) -> None:
+    """Over TLS messages arrive; a broker whose certificate nobody vouches for gets none."""
+    cert, key = certificate(tmp_path)
+    port = free_port()
+    conf = tmp_path / "tls.conf"
+    conf.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\ncertfile {cert}\nkeyfile {key}\n"
+    )
+    broker = Broker([find_tool("mosquitto") or "mosquitto", "-c", str(conf)], port)
+    broker.start()
+    stranger = transport(port, tls=True)
+    with pytest.raises(TransportError, match="certificate"):
+        stranger.probe()
+    stranger.stop(0.0)
+    gc.collect()
+    cloud = Cloud(port, ca_file=cert)
+    way = transport(port, tls=True, ca_file=str(cert))
+    way.start(outbox(spool))
+    put(spool, way, 0, 100)
+    wait_for(lambda: spool.messages == 0)
+    assert len(cloud.stored_ids()) == 100
+    way.stop(5.0)
+    cloud.close()
     broker.kill()
 
 
