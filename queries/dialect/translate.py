@@ -88,7 +88,7 @@ class Translator:
         )
 
     def _describe(self, text: str) -> list[tuple[str, str]]:
-        return self._describe_bound(re.sub(r"\$p_\w+", "NULL", text))
+        return self._describe_bound(re.sub(r"\$p_\w+", "(SELECT NULL)", text))
 
     def _bind(self, tree: exp.Expression) -> list[str]:
         """Give every parameter its type."""

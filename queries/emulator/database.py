@@ -14,7 +14,7 @@ from typing import IO, Any
 import duckdb
 import pyarrow as pa
 
-from queries.emulator.errors import TooLargeError, bind_error
+from queries.emulator.errors import TooLargeError, as_api_error, bind_error
 
 MACROS = Path(__file__).parent.parent / "dialect" / "macros.sql"
 SESSION = "SET TimeZone = 'UTC'; SET ieee_floating_point_ops = false;"
@@ -91,6 +91,8 @@ class Database:
         try:
             return [(row[0], row[1]) for row in self.session().execute("DESCRIBE " + text).fetchall()]
         except duckdb.Error as error:
+            if "Interrupted" in str(error):
+                raise as_api_error(error) from error
             raise bind_error(error) from error
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> tuple[pa.Table, list[tuple[str, Any]]]:

@@ -31,7 +31,7 @@ class ApiError(Exception):
     """
 
     status = 500
-    reason = "internalError"
+    reason = "emulatorFault"  # not "internalError": Google's clients would try that again for minutes
 
     def __init__(self, message: str, *, reason: str = "", location: str = "", status: int = 0) -> None:
         super().__init__(message)
@@ -107,8 +107,8 @@ def as_api_error(error: Exception, query: str = "") -> ApiError:
         return NotImplementedApiError(str(error), location="query" if query else "")
     if isinstance(error, DialectError):
         return InvalidError(str(error), reason="invalidQuery", location="query")
-    if isinstance(error, duckdb.InterruptException):
-        return StoppedError("Job execution was cancelled: User requested cancellation")
+    if isinstance(error, duckdb.InterruptException) or str(error).startswith("INTERRUPT Error"):
+        return StoppedError("Job execution was cancelled: User requested cancellation, or its time was up")
     if isinstance(error, duckdb.Error):
         return _from_duckdb(str(error), query)
     if isinstance(error, RecursionError):

@@ -16,6 +16,7 @@ from queries.emulator.outcome import Outcome, billed
 
 MAX_JOBS = 2_000  # jobs remembered; a client that asks for an older one gets 404
 MAX_KEPT_BYTES = 512 * 1024 * 1024  # result bytes remembered over all jobs
+CANCEL_S = 30.0  # how long a job is asked to stop
 WORKERS = 8  # statements that run at once; DuckDB uses several threads for each
 
 
@@ -163,11 +164,9 @@ class Jobs:
         return job.done
 
     def cancel(self, job: Job) -> None:
-        """Ask a job to stop."""
+        """Ask a job to stop; it is asked again until it has, because a statement that begins forgets the first time."""
         job.cancelled = True
-        session = job.session
-        if session is not None:
-            session.interrupt()
+        threading.Thread(target=_interrupt, args=[job], daemon=True, name=f"cancel {job.job_id}").start()
 
     def close(self) -> None:
         """Stop everything that runs."""
@@ -196,6 +195,16 @@ class Jobs:
             "configuration": {"jobType": job.kind, **configuration}, "status": status, "statistics": statistics,
             "etag": f"{job.job_id}-{state}", "selfLink": "", "user_email": "emulator@localhost",
         }  # fmt: skip
+
+
+def _interrupt(job: Job) -> None:
+    deadline = time.monotonic() + CANCEL_S
+    while not job.done and time.monotonic() < deadline:
+        session = job.session
+        if session is not None:
+            session.interrupt()
+        if job.future is not None:
+            cf.wait([job.future], timeout=0.05)
 
 
 def _statistics(project: str, job: Job, outcome: Outcome) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import gzip
 import io
@@ -11,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from queries.dialect.fields import Field, check_names, schema_from_api
@@ -94,12 +94,16 @@ def _decoded(lines: Iterator[tuple[int, Any]], config: Mapping[str, Any], fields
     return pa.concat_tables(tables)
 
 
-def _text(source: IO[bytes], config: Mapping[str, Any]) -> IO[str]:
+def _bytes(source: IO[bytes]) -> IO[bytes]:
+    """Unpack gzip where it is one."""
     start = source.read(2)
     source.seek(0)
-    raw: IO[bytes] = gzip.GzipFile(fileobj=source) if start == b"\x1f\x8b" else source  # type: ignore[assignment]
+    return gzip.GzipFile(fileobj=source) if start == b"\x1f\x8b" else source  # type: ignore[return-value]
+
+
+def _text(source: IO[bytes], config: Mapping[str, Any]) -> IO[str]:
     encoding = str(config.get("encoding") or "UTF-8")
-    return io.TextIOWrapper(raw, encoding="utf-8-sig" if encoding == "UTF-8" else encoding, newline="")
+    return io.TextIOWrapper(_bytes(source), encoding="utf-8-sig" if encoding == "UTF-8" else encoding, newline="")
 
 
 def _read_json(source: IO[bytes], config: Mapping[str, Any], fields: tuple[Field, ...]) -> tuple[pa.Table, tuple[Field, ...]]:
@@ -169,28 +173,20 @@ def _read_csv(source: IO[bytes], config: Mapping[str, Any], fields: tuple[Field,
     marker = config.get("nullMarker")
     delimiter = str(config.get("fieldDelimiter") or ",").replace("\\t", "\t")
     quote = config.get("quote", '"')
-    reader = csv.reader(
-        _text(source, config), delimiter={"tab": "\t"}.get(delimiter.lower(), delimiter), quotechar=quote or None,
-        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+    options = pacsv.ParseOptions(
+        delimiter={"tab": "\t"}.get(delimiter.lower(), delimiter), quote_char=str(quote) if quote else False, newlines_in_values=True,
+        invalid_row_handler=(lambda _: "skip") if config.get("ignoreUnknownValues") else None,
     )  # fmt: skip
-
-    def lines() -> Iterator[tuple[int, Any]]:
-        for number, cells in enumerate(reader, 1):
-            if number <= skip or not cells:
-                continue
-            if len(cells) > len(fields) and not config.get("ignoreUnknownValues"):
-                raise InvalidError(f"Error while reading data, error message: Too many values in line {number}. Found {len(cells)} column(s) while expected {len(fields)}.")
-            if len(cells) < len(fields) and not config.get("allowJaggedRows"):
-                raise InvalidError(f"Error while reading data, error message: Too few values in line {number}.")
-            yield number, {f.name: _cell(c, f, marker) for f, c in zip(fields, cells, strict=False)}
-
-    return _decoded(lines(), config, fields), fields
-
-
-def _cell(cell: str, field: Field, marker: Any) -> str | None:
-    if marker is not None and cell == marker:
-        return None
-    return None if cell == "" and (marker is None or field.type != "STRING") and field.type not in {"STRING"} else cell
+    names = [f.name for f in fields]
+    convert = pacsv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), null_values=[str(marker) if marker is not None else ""], strings_can_be_null=True, quoted_strings_can_be_null=False,
+    )  # fmt: skip
+    read = pacsv.ReadOptions(column_names=names, skip_rows=skip)
+    try:
+        table = pacsv.read_csv(_bytes(source), read_options=read, parse_options=options, convert_options=convert)
+    except pa.ArrowInvalid as error:
+        raise InvalidError(f"Error while reading data, error message: {error}") from error
+    return _decoded(iter(enumerate(table.to_pylist(), skip + 1)), config, fields), fields
 
 
 def _read_parquet(source: IO[bytes], config: Mapping[str, Any], fields: tuple[Field, ...]) -> tuple[pa.Table, tuple[Field, ...]]:

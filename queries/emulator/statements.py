@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import sqlglot
 from sqlglot import exp
 
 from queries.dialect.errors import UnsupportedError
@@ -21,6 +22,9 @@ from queries.emulator.information import information_table
 from queries.emulator.outcome import Outcome, Request, billed
 from queries.emulator.sizes import Sizes
 
+MAX_CACHED = 2_000  # translations kept; they are small, but texts with literals in them never repeat
+
+
 class Statements:
     """Runs statements against one catalog."""
 
@@ -28,7 +32,7 @@ class Statements:
         self.catalog = catalog
         self.database: Database = catalog.database
         self.sizes = Sizes(catalog.database)
-        self._cache: dict[Any, tuple[Translation, tuple[Field, ...]]] = {}
+        self._cache: dict[Any, Translation] = {}
 
     def run(self, request: Request) -> Outcome:
         """Run one statement.
@@ -44,16 +48,15 @@ class Statements:
     def _run(self, request: Request) -> Outcome:
         key = self._key(request)
         if key in self._cache:
-            translation, fields = self._cache[key]
-            return self._select(request, translation, fields)
+            return self._select(request, self._cache[key])
         tree = parse_statement(request.text)
         if isinstance(tree, exp.Query):
             translation = self.translator(request).translate(tree)
-            fields = self.fields(translation)
-            if len(self._cache) > 2000:
+            self.fields(translation, self.values(request, translation))
+            if len(self._cache) > MAX_CACHED:
                 self._cache.clear()
-            self._cache[key] = (translation, fields)
-            return self._select(request, translation, fields)
+            self._cache[key] = translation
+            return self._select(request, translation)
         if request.destination is not None:
             raise InvalidError("Cannot set destination table in jobs with DML or DDL statements")
         if isinstance(tree, exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.TruncateTable):
@@ -97,12 +100,10 @@ class Statements:
         if project is not None and project != self.catalog.project:
             raise NotFoundError(f"Not found: Project {project} (this endpoint serves {self.catalog.project})")
 
-    def fields(self, translation: Translation) -> tuple[Field, ...]:
+    def fields(self, translation: Translation, values: Mapping[str, Any] | None = None) -> tuple[Field, ...]:
         """Tell the columns of a translated query."""
-        nulls = {f"p_{name}": None for name in translation.parameters}
-        fields = tuple(field_from_duckdb(name, kind) for name, kind in self.database.result_types(translation.sql, nulls))
-        check_names(fields)
-        return fields
+        types = self.database.result_types(translation.sql, values or {f"p_{n}": None for n in translation.parameters})
+        return _fields_of(types)
 
     def values(self, request: Request, translation: Translation) -> dict[str, Any]:
         """Give the parameters a translated statement uses, as DuckDB names them."""
@@ -124,25 +125,28 @@ class Statements:
             )
         return total
 
-    def _select(self, request: Request, translation: Translation, fields: tuple[Field, ...]) -> Outcome:
+    def _select(self, request: Request, translation: Translation) -> Outcome:
         total = self.estimate(request, translation)
         named = tuple((t.dataset, t.table) for t in translation.tables)
+        values = self.values(request, translation)
         if request.dry_run:
+            fields = self.fields(translation, values)
             return Outcome("SELECT", fields, None, total, referenced=named, target=request.destination)
         if request.destination is not None:
-            return self._into(request, translation, fields, total, named)
-        rows, _ = self.database.query(translation.sql, self.values(request, translation))
-        return Outcome("SELECT", fields, rows, total, referenced=named)
+            return self._into(request, translation, total, named)
+        rows, types = self.database.query(translation.sql, values)
+        return Outcome("SELECT", _fields_of(types), rows, total, referenced=named)
 
-    def _into(self, request: Request, translation: Translation, fields: Sequence[Field], total: int, named: tuple[tuple[str, str], ...]) -> Outcome:
+    def _into(self, request: Request, translation: Translation, total: int, named: tuple[tuple[str, str], ...]) -> Outcome:
         """Write the result of a query to its destination table."""
         dataset, name = request.destination or ("", "")
         values = self.values(request, translation)
-        rows, _ = self.database.query(translation.sql, values)
+        rows, types = self.database.query(translation.sql, values)
+        fields = _fields_of(types)
         with self.database.write_lock:
-            entry = self.destination(dataset, name, tuple(fields), request)
+            entry = self.destination(dataset, name, fields, request)
             self.append(entry, rows)
-        return Outcome("SELECT", tuple(fields), rows, total, referenced=named, target=(dataset, name))
+        return Outcome("SELECT", fields, rows, total, referenced=named, target=(dataset, name))
 
     def destination(self, dataset: str, name: str, fields: tuple[Field, ...], request: Request) -> Entry:
         """Find or make the table that a job writes to, and empty it if the job says so.
@@ -193,9 +197,18 @@ class Statements:
         named = tuple((t.dataset, t.table) for t in translation.tables)
         if request.dry_run:
             return Outcome(kind, (), None, total, 0, target=target, referenced=named)
+        values = self.values(request, translation)
         with self.database.write_lock, self.database.transaction() as session:
-            counts = _run_dml(session, kind, translation.sql, self.values(request, translation))
+            if kind == "UPDATE":
+                _check_one_match(session, translation.sql, values)
+            counts = _run_dml(session, kind, translation.sql, values)
         return Outcome(kind, (), None, total, sum(counts), *counts, target=target, referenced=named)
+
+
+def _fields_of(types: Sequence[tuple[str, Any]]) -> tuple[Field, ...]:
+    fields = tuple(field_from_duckdb(name, kind) for name, kind in types)
+    check_names(fields)
+    return fields
 
 
 def _run_dml(session: Transaction, kind: str, sql: str, values: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -207,3 +220,22 @@ def _run_dml(session: Transaction, kind: str, sql: str, values: Mapping[str, Any
     rows = session.execute(f"{sql} RETURNING merge_action", values)
     actions = [str(r[0]).upper() for r in rows]
     return actions.count("INSERT"), actions.count("UPDATE"), actions.count("DELETE")
+
+
+def _check_one_match(session: Transaction, sql: str, values: Mapping[str, Any]) -> None:
+    """Refuse UPDATE ... FROM where a row meets several source rows; DuckDB would pick one of them."""
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    source = tree.args.get("from_") or tree.args.get("from")
+    if source is None or not isinstance(tree, exp.Update):
+        return
+    name = tree.this.alias_or_name
+    rowid = exp.column("rowid", table=exp.to_identifier(name, quoted=True))
+    several = exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1))
+    select = exp.Select(expressions=[exp.Literal.number(1)]).from_(tree.this.copy()).group_by(rowid).having(several).limit(1)
+    select.append("joins", exp.Join(this=source.this.copy(), kind="CROSS"))
+    for join in source.args.get("joins") or source.this.args.get("joins") or ():
+        select.append("joins", join.copy())
+    select.set("where", tree.args["where"].copy())
+    text = select.sql(dialect="duckdb")
+    if session.execute(text, {k: v for k, v in values.items() if f"${k}" in text}):
+        raise InvalidError("UPDATE/MERGE must match at most one source row for each target row", reason="invalidQuery", location="query")

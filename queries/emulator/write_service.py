@@ -125,7 +125,7 @@ class _Reader:
                 raise InvalidError("The first request must carry the Arrow schema")
             batch = pa.ipc.read_record_batch(pa.py_buffer(data.rows.serialized_record_batch), self._schema)
             batch.validate(full=True)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise InvalidError(f"The Arrow rows cannot be read: {error}") from error
         return pa.Table.from_batches([batch])
 
