@@ -21,7 +21,7 @@ WAREHOUSE_ENV = "CARTWRIGHT_WAREHOUSE"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(argv)
-    _log_to_stderr()
+    log_to_stderr()
     try:
         service = IngestService(_settings(options))
     except (AddressError, QueriesError) as error:
@@ -92,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """Make this process log key=value lines to standard error."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -62,6 +62,11 @@ def events_table(items: Sequence[Accepted]) -> pa.Table:
             repeat(None, n) if column is UNSET else column for column, n in zip(lists, counts, strict=True)
         )
 
+    def column(name: str, kind: Any) -> _Array:
+        if all(getattr(c, name) is UNSET for c in cols):
+            return pa.nulls(len(owner), kind)
+        return _array(flat(name), kind)
+
     starts_ms = np.fromiter((e.t0 for e in events), np.int64, len(events))
     event_ms = starts_ms[owner] + np.fromiter(flat("ts"), np.int64, len(owner))
     columns = {
@@ -69,20 +74,20 @@ def events_table(items: Sequence[Accepted]) -> pa.Table:
         "event_at": _as_timestamps(event_ms),
         "event_id": _array(flat("id"), pa.string()),
         "event_type": _array(flat("type"), pa.string()),
-        "session_id": _array(flat("session"), pa.string()),
-        "item_id": _array(flat("item"), pa.string()),
-        "quantity": _array(flat("qty"), pa.int64()),
-        "direction": _array(flat("dir"), pa.string()),
-        "posterior": _array(flat("p"), pa.float64()),
+        "session_id": column("session", pa.string()),
+        "item_id": column("item", pa.string()),
+        "quantity": column("qty", pa.int64()),
+        "direction": column("dir", pa.string()),
+        "posterior": column("p", pa.float64()),
         "top5": _pairs(flat("top"), "item_id", "probability"),
         "camera_confidence": _pairs(flat("cam"), "camera", "confidence"),
-        "weight_change_g": _array(flat("dw"), pa.float64()),
-        "weight_residual_g": _array(flat("res"), pa.float64()),
-        "outcome": _array(flat("outcome"), pa.string()),
-        "ref_event_id": _array(flat("ref"), pa.string()),
-        "ref_event_at": _array(flat("ref_ts"), pa.timestamp("ms", tz="UTC")).cast(_TIMESTAMP),
-        "sampling_probability": _array(flat("prob"), pa.float64()),
-        "decision_ms": _array(flat("ms"), pa.float64()),
+        "weight_change_g": column("dw", pa.float64()),
+        "weight_residual_g": column("res", pa.float64()),
+        "outcome": column("outcome", pa.string()),
+        "ref_event_id": column("ref", pa.string()),
+        "ref_event_at": column("ref_ts", pa.timestamp("ms", tz="UTC")).cast(_TIMESTAMP),
+        "sampling_probability": column("prob", pa.float64()),
+        "decision_ms": column("ms", pa.float64()),
         **_provenance(items, owner),
     }
     return pa.table(columns)

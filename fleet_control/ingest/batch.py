@@ -27,7 +27,7 @@ class BatchLimits:
     rows: int = 6_000
     bytes: int = 2 * 1024 * 1024
     wait_s: float = 0.3
-    most_rows: int = 40_000
+    most_rows: int = 20_000
     most_bytes: int = 16 * 1024 * 1024
 
 

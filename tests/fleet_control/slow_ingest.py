@@ -9,6 +9,7 @@ import time
 
 import pyarrow as pa
 
+from fleet_control.cli import log_to_stderr
 from fleet_control.ingest.addresses import parse_broker
 from fleet_control.ingest.batch import BatchLimits
 from fleet_control.ingest.service import IngestService, IngestSettings
@@ -57,6 +58,7 @@ def say(line: str) -> None:
 
 def main() -> None:
     """Run until killed."""
+    log_to_stderr()
     settings = IngestSettings(
         broker=parse_broker(sys.argv[1]),
         warehouse=sys.argv[2],

@@ -89,7 +89,7 @@ def at(value_ms: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(milliseconds=value_ms)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(windows(), min_size=1, max_size=5))
 def test_every_count_of_a_window_is_in_its_row_and_zeros_are_not(messages: list[Window]) -> None:
     """Dense lists become structs; the owner of each is right."""
@@ -110,7 +110,7 @@ def test_every_count_of_a_window_is_in_its_row_and_zeros_are_not(messages: list[
         assert (row["model_digest"], row["row_ix"], row["simulated"]) == (w.model, 0, True)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(event_messages(), min_size=1, max_size=5))
 def test_every_value_of_every_event_is_in_its_row(messages: list[Events]) -> None:
     """Absent columns and null values become NULL, and lists become empty ones."""
