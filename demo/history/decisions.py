@@ -1,12 +1,14 @@
 """The item events of one cart's past and what people said about them, as arrays: one entry per event."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from demo.history.hours import Hours
-from demo.history.profiles import BEFORE, PRESENT, Profile, darkness, error_rate, look_alike
+from demo.history.pools import LIGHTS, Pool, Pools
+from demo.history.profiles import BEFORE, PRESENT, Profile, look_alike
+from demo.world.faults import SMEAR_LEVEL
 from demo.world.places import Cart
 from demo.world.settings import World
 from demo.world.shoppers import (
@@ -25,9 +27,10 @@ Bools = NDArray[np.bool_]
 
 # The agent books from this posterior on, and asks below it (`fusion.accept_posterior`).
 ACCEPT_POSTERIOR = 0.9
-# Of wrong decisions: a wrong count, and something else altogether; the rest is the look-alike.
-WRONG_COUNT = 0.12
+# Of wrong decisions, those for something else altogether; the rest is for the look-alike.
 WRONG_OTHER = 0.15
+# A right decision that the model before got wrong was at most this sure.
+SURE_AND_WRONG = 0.93
 # Standard deviation of a settled weight change of nothing, grams.
 SCALE_SD_G = 2.0
 # Events of one shopping trip, about.
@@ -94,19 +97,32 @@ class Decisions:
         return np.asarray((self.said == self.item) & (self.said_quantity == self.quantity))
 
 
-def draw_decisions(world: World, cart: Cart, hours: Hours, rng: np.random.Generator) -> Decisions:
+@dataclass(frozen=True, slots=True)
+class _Verdicts:
+    """What the cart made of each movement, shapes as in `Decisions`."""
+
+    wrong: Bools
+    miscounted: Bools
+    posterior: Floats
+    margin: Floats
+    camera_p: Floats
+    disagree: Ints
+
+
+def draw_decisions(
+    world: World, cart: Cart, hours: Hours, pools: Pools, rng: np.random.Generator
+) -> Decisions:
     """Draw all item events of a cart's past."""
     n = int(hours.events.sum())
     hour = np.repeat(np.arange(len(hours)), hours.events)
     at_ms = _times(hours, hour, rng)
     item, quantity, adds = _movements(world, cart, n, rng)
-    wrong = rng.random(n) < _by_model(hours, hour, item)
-    said, said_quantity = _answers(item, quantity, adds, wrong, rng)
-    posterior = _posteriors(hours, hour, wrong, rng)
-    top_item, top_p = _alternatives(said, posterior, rng)
-    camera_p, disagree = _cameras(hours, hour, posterior, rng)
+    verdicts = _worsened(_measured(hours, hour, pools, rng), hours.present[hour], rng)
+    said, said_quantity = _answers(item, quantity, adds, verdicts, rng)
+    top_item, top_p = _alternatives(said, verdicts, rng)
     change_g = _changes(item, quantity, adds, rng)
-    asked = posterior < ACCEPT_POSTERIOR
+    asked = verdicts.posterior < ACCEPT_POSTERIOR
+    wrong = (said != item) | (said_quantity != quantity)
     return Decisions(
         hour=hour,
         at_ms=at_ms,
@@ -116,11 +132,11 @@ def draw_decisions(world: World, cart: Cart, hours: Hours, rng: np.random.Genera
         adds=adds,
         said=said,
         said_quantity=said_quantity,
-        posterior=posterior,
+        posterior=verdicts.posterior,
         top_item=top_item,
         top_p=top_p,
-        camera_p=camera_p,
-        disagree=disagree,
+        camera_p=verdicts.camera_p,
+        disagree=verdicts.disagree,
         change_g=change_g,
         residual_g=np.abs(change_g) - said_quantity * WEIGHTS[said],
         asked=asked,
@@ -149,53 +165,79 @@ def _movements(world: World, cart: Cart, n: int, rng: np.random.Generator) -> tu
     return item.astype(np.int64), quantity.astype(np.int64), adds
 
 
-def _by_model(hours: Hours, hour: Ints, item: Ints) -> Floats:
-    light, smear = hours.light[hour], hours.smear.max(axis=0, initial=0.0)[hour]
-    rates = [error_rate(profile, item, light, smear) for profile in (PRESENT, BEFORE)]
-    return np.where(hours.present[hour], *rates)
+def _measured(hours: Hours, hour: Ints, pools: Pools, rng: np.random.Generator) -> _Verdicts:
+    """Draw for each event one of the decisions that the real model made in its light."""
+    conditions = [*pools.clean, *pools.smeared]
+    smear = hours.smear.max(axis=0, initial=0.0)[hour] / SMEAR_LEVEL
+    level = np.abs(hours.light[hour][:, None] - np.asarray(LIGHTS)).argmin(axis=1)
+    condition = level + len(pools.clean) * (rng.random(len(hour)) < smear)
+    sizes = np.asarray([len(pool.right) for pool in conditions])
+    first = np.cumsum(sizes) - sizes
+    chosen = first[condition] + (rng.random(len(hour)) * sizes[condition]).astype(np.int64)
+    whole = _joined(conditions)
+    return _Verdicts(
+        wrong=~np.asarray(whole.right, bool)[chosen],
+        miscounted=np.asarray(whole.miscounted, bool)[chosen],
+        posterior=np.asarray(whole.posterior, np.float64)[chosen],
+        margin=np.asarray(whole.margin, np.float64)[chosen],
+        camera_p=np.asarray(whole.camera_p, np.float64)[chosen],
+        disagree=np.asarray(whole.disagree, np.int64)[chosen],
+    )
+
+
+def _joined(pools: list[Pool]) -> Pool:
+    return Pool(
+        right=[value for pool in pools for value in pool.right],
+        miscounted=[value for pool in pools for value in pool.miscounted],
+        posterior=[value for pool in pools for value in pool.posterior],
+        margin=[value for pool in pools for value in pool.margin],
+        camera_p=[value for pool in pools for value in pool.camera_p],
+        disagree=[value for pool in pools for value in pool.disagree],
+    )
+
+
+def _worsened(verdicts: _Verdicts, present: Bools, rng: np.random.Generator) -> _Verdicts:
+    """Return the verdicts with those before the model's change as its predecessor's."""
+    doubt = np.where(present, PRESENT.doubt, BEFORE.doubt)
+    misled = rng.random(len(present)) < np.where(present, PRESENT.more_errors, BEFORE.more_errors)
+    posterior = np.clip(1 - (1 - verdicts.posterior) * doubt, 0.06, 1.0)
+    posterior = np.where(
+        misled, np.minimum(posterior, rng.uniform(0.4, SURE_AND_WRONG, len(present))), posterior
+    )
+    return replace(
+        verdicts,
+        wrong=verdicts.wrong | misled,
+        posterior=np.asarray(np.round(posterior, 4)),
+        margin=np.minimum(verdicts.margin, posterior),
+    )
 
 
 def _answers(
-    item: Ints, quantity: Ints, adds: Bools, wrong: Bools, rng: np.random.Generator
+    item: Ints, quantity: Ints, adds: Bools, verdicts: _Verdicts, rng: np.random.Generator
 ) -> tuple[Ints, Ints]:
-    kind = rng.random(len(item))
-    miscounts = wrong & adds & (kind < WRONG_COUNT)
-    other = wrong & ~miscounts & (kind > 1 - WRONG_OTHER)
+    miscounts = verdicts.wrong & verdicts.miscounted & adds
+    other = verdicts.wrong & ~miscounts & (rng.random(len(item)) < WRONG_OTHER)
     elsewhere = (item + rng.integers(1, len(CATALOGUE), len(item))) % len(CATALOGUE)
-    said = np.where(wrong & ~miscounts, look_alike()[item], item)
+    said = np.where(verdicts.wrong & ~miscounts, look_alike()[item], item)
     said = np.where(other, elsewhere, said)
     return said, np.where(miscounts, 3 - quantity, quantity)
 
 
-def _posteriors(hours: Hours, hour: Ints, wrong: Bools, rng: np.random.Generator) -> Floats:
-    """Right decisions are surer than wrong ones; less light makes both less sure."""
-    n = len(hour)
-    sure = np.where(hours.present[hour], PRESENT.sure, BEFORE.sure)
-    doubt = 1 - sure + 0.5 * darkness(hours.light[hour]) + 0.05 * hours.smear.max(axis=0, initial=0.0)[hour]
-    mean = np.clip(1 - np.where(wrong, 0.22 + doubt, doubt), 0.3, 0.995)
-    # Beta with this mean and a fixed strength: most mass close to 1, a tail of doubt.
-    strength = np.where(wrong, 6.0, 9.0)
-    p = rng.beta(mean * strength, (1 - mean) * strength, n)
-    return np.asarray(np.round(np.clip(p, 0.06, 0.9999), 4))
-
-
-def _alternatives(said: Ints, posterior: Floats, rng: np.random.Generator) -> tuple[Ints, Floats]:
-    n = len(said)
-    step = rng.integers(1, len(CATALOGUE) - 4, n)
-    rest = [(said + step + k) % len(CATALOGUE) for k in range(3)]
+def _alternatives(said: Ints, verdicts: _Verdicts, rng: np.random.Generator) -> tuple[Ints, Floats]:
+    """Return five items: the decision, its look-alike as the second, and three more."""
+    n, posterior = len(said), verdicts.posterior
     second = look_alike()[said]
+    rest: list[Ints] = []
+    for k in range(3):
+        candidate = (said + 1 + k * 5 + rng.integers(0, 5, n)) % len(CATALOGUE)
+        # Offsets 16 to 18 are in no band: a spare for the one that is the look-alike.
+        rest.append(np.where(candidate == second, (said + 16 + k) % len(CATALOGUE), candidate))
+    runner_up = np.clip(posterior - verdicts.margin, 0.0, 1 - posterior)
+    left = np.clip(1 - posterior - runner_up, 0.0, 1.0)
+    shares = np.asarray([0.6, 0.3, 0.1])
+    probabilities = np.concatenate([posterior[:, None], runner_up[:, None], left[:, None] * shares], axis=1)
     items: Ints = np.stack([said, second, *rest], axis=1)
-    shares = np.asarray([0.72, 0.16, 0.08, 0.04])
-    left = np.minimum(1 - posterior, posterior * 0.95)
-    probabilities = np.concatenate([posterior[:, None], left[:, None] * shares], axis=1)
     return items, np.asarray(np.round(probabilities, 4), np.float64)
-
-
-def _cameras(hours: Hours, hour: Ints, posterior: Floats, rng: np.random.Generator) -> tuple[Floats, Ints]:
-    clear = 1 - 0.6 * hours.smear[:, hour].T - 0.5 * darkness(hours.light[hour])[:, None]
-    mean = np.clip(posterior[:, None] * 0.93 * clear, 0.05, 0.98)
-    camera_p = np.round(rng.beta(mean * 7, (1 - mean) * 7), 3)
-    return camera_p, (camera_p < 0.35).sum(axis=1).astype(np.int64)
 
 
 def _changes(item: Ints, quantity: Ints, adds: Bools, rng: np.random.Generator) -> Floats:

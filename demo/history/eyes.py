@@ -23,7 +23,7 @@ Measure = Callable[[Pixels], Quality]
 
 # Light levels that are measured; between two of them the nearest counts. Finer costs start-up time.
 LEVEL_STEP = 0.04
-LEVELS: tuple[float, ...] = tuple(round(0.20 + LEVEL_STEP * i, 2) for i in range(25))
+LEVELS: tuple[float, ...] = tuple(round(0.08 + LEVEL_STEP * i, 2) for i in range(28))
 # Places along the shelves that are looked at per camera: each shows another background.
 PLACES = 4
 FRAMES_PER_PLACE = 1

@@ -13,6 +13,7 @@ import numpy as np
 from demo.history.decisions import Decisions, draw_decisions
 from demo.history.eyes import Eyes
 from demo.history.hours import Hours, hours_of
+from demo.history.pools import read_pools
 from demo.history.rows import event_columns, truth_rows
 from demo.history.telemetry import Telemetry
 from demo.world.places import Cart
@@ -52,7 +53,7 @@ class CartPast:
         rng = np.random.default_rng([world.settings.seed, 1_000 + cart.index])
         self.cart = cart
         self.hours: Hours = hours_of(world, cart, rng)
-        self.decisions: Decisions = draw_decisions(world, cart, self.hours, rng)
+        self.decisions: Decisions = draw_decisions(world, cart, self.hours, read_pools(), rng)
         self._telemetry = Telemetry(cart, self.hours, self.decisions, eyes, rng)
         self._world = world
         self._models = models

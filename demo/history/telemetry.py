@@ -55,11 +55,11 @@ class Stage:
 def stages_of(profile: Profile) -> tuple[Stage, ...]:
     """Return the stages that run for every inference."""
     return (
-        Stage("capture", 1.6, 0.35),
-        Stage("queue", 6.0, 0.55),
-        Stage("preprocess", 1.3, 0.25),
+        Stage("capture", 2.2, 0.45),
+        Stage("queue", 9.0, 0.8),
+        Stage("preprocess", 0.8, 0.3),
         Stage("infer", profile.infer_ms, 0.22),
-        Stage("decode", 0.35, 0.3),
+        Stage("decode", 0.3, 0.35),
     )
 
 

@@ -10,10 +10,10 @@ _DAY_MS = 24 * _HOUR_MS
 
 # The lamp begins to fail this long before the history ends, and goes on failing while the demo runs.
 LAMP_SINCE_DAYS = 5.0
-LAMP_UNTIL_DAYS_AFTER = 0.5
-# What is left of the lamp at last. The cameras' gain hides everything above 0.62; below 0.25 a
-# person sees nothing either.
-LAMP_FLOOR = 0.26
+LAMP_UNTIL_DAYS_AFTER = 0.25
+# What is left of the lamp at last. The cameras' gain hides everything above 0.7, and the model still
+# names most items at 0.3; at 0.15 it visibly doubts. Lower, and a person sees nothing either.
+LAMP_FLOOR = 0.15
 # The smear came this long before the end of the history, within two hours.
 SMEAR_SINCE_DAYS = 3.0
 SMEAR_BUILD_UP_MS = 2 * _HOUR_MS
