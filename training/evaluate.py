@@ -185,8 +185,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--publish", type=Path, required=True, help="folder for the artifact, named after its version"
     )
-    parser.add_argument("--frames", type=int, default=2000, help="frames for average precision")
-    parser.add_argument("--events", type=int, default=600, help="single-item events per condition")
+    parser.add_argument("--frames", type=int, default=1000, help="frames for average precision")
+    parser.add_argument("--events", type=int, default=400, help="single-item events per condition")
     arguments = parser.parse_args(argv)
     manifest = write_artifact(
         arguments.run, arguments.publish, frames=arguments.frames, events=arguments.events

@@ -155,12 +155,10 @@ def train(settings: TrainSettings, out: Path, clock_s: Callable[[], float] = tim
     Args:
         settings: What to do.
         out: Folder for weights, progress and model; an unfinished run with the same settings in it is
-        continued.
+            continued.
         clock_s: Monotonic clock in seconds.
     """
     out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(settings.threads)
-    torch.set_flush_denormal(True)
     start_s = clock_s()
     trainer = Trainer(settings, render_set(settings.sampler, settings.scenes, settings.seed))
     log.info("scenes rendered", frames=settings.scenes, seconds=round(clock_s() - start_s, 1))
@@ -201,7 +199,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--max-minutes", type=float, default=default.max_minutes)
     arguments = vars(parser.parse_args(argv))
     out: Path = arguments.pop("out")
-    train(dataclasses.replace(default, **arguments), out)
+    settings = dataclasses.replace(default, **arguments)
+    # Both change the whole process, so only the command sets them. Vanishing gradients are slow unless flushed.
+    torch.set_num_threads(settings.threads)
+    torch.set_flush_denormal(True)
+    train(settings, out)
     return 0
 
 

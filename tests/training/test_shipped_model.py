@@ -102,17 +102,17 @@ def test_a_frame_does_not_depend_on_its_neighbours_in_the_batch(engine: OnnxRunt
 def test_held_out_scenes_reach_the_floor(engine: OnnxRuntimeEngine, manifest: ModelManifest) -> None:
     """Freshly rendered scenes of an unused seed score at least what we promise."""
     value = measure.map50(engine, SceneSampler(), frames=240, seed=SEED)
-    assert value > 0.75
+    assert value > 0.82
     assert value > manifest.scores["map50"] - 0.12
 
 
 def test_single_items_in_view_are_named(engine: OnnxRuntimeEngine, manifest: ModelManifest) -> None:
-    """One well-visible item: one camera names it in 85 of 100 events, three cameras in more."""
+    """One well-visible item: one camera names it in 88 of 100 events, three cameras in more."""
     events = measure.show_events(
         engine, Conditions(), count=120, seed=SEED + 1, threshold=manifest.decoder.score_threshold
     )
     one = measure.top1(events, 1, manifest.temperature)
-    assert one >= 0.85
+    assert one >= 0.88
     assert measure.top1(events, 3, manifest.temperature) >= one - 0.02
     assert measure.view_calibration(events, manifest.temperature) < 0.10
 
@@ -122,7 +122,7 @@ def test_an_empty_cart_is_mostly_left_alone(engine: OnnxRuntimeEngine, manifest:
     rate = measure.false_alarm_rate(
         engine, frames=100, seed=SEED + 2, threshold=manifest.decoder.score_threshold
     )
-    assert rate < 0.15
+    assert rate < 0.10
 
 
 def test_the_carts_own_path_finds_the_item_in_its_place(
