@@ -200,7 +200,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = vars(parser.parse_args(argv))
     out: Path = arguments.pop("out")
     settings = dataclasses.replace(default, **arguments)
-    # Both change the whole process, so only the command sets them. Vanishing gradients are slow unless flushed.
+    # Both change the whole process, so only the command sets them; unflushed, vanishing gradients are slow.
     torch.set_num_threads(settings.threads)
     torch.set_flush_denormal(True)
     train(settings, out)
