@@ -213,18 +213,31 @@ def sample(address: str, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
 
-def time_ingest(address: BrokerAddress, warehouse: str, messages: int) -> dict[str, float]:
+def wait_for_sample(status: str, name: str, least: float) -> float:
+    """Poll until a sample is large enough; return when the poll before was, so that no time is hidden."""
+    deadline_s = time.perf_counter() + TIMEOUT_S
+    before_s = time.perf_counter()
+    while time.perf_counter() < deadline_s:
+        now_s = time.perf_counter()
+        try:
+            if sample(status, name) >= least:
+                return before_s
+        except OSError:
+            pass  # not started yet
+        before_s = now_s
+        time.sleep(0.02)
+    msg = f"{name} did not reach {least:g}"
+    raise TimeoutError(msg)
+
+
+def time_ingest(address: BrokerAddress, warehouse: str, messages: int, port: int) -> dict[str, float]:
     """Run ingest until everything is stored; the clock starts with the first message."""
     argv = ("-m", "fleet_control.cli", "--broker", str(address), "--warehouse", warehouse)
-    process = Process(*argv, "--http-port", "0", "--no-rollups", "--client-id", "ingest")
-    status = process.wait_for("READY").split()[1]
-    ready_s = time.perf_counter()
-    deadline_s = ready_s + TIMEOUT_S
-    while sample(status, 'cartwright_ingest_messages_total{outcome="stored"}') < messages:
-        if time.perf_counter() > deadline_s:
-            raise TimeoutError("ingest did not finish")
-        time.sleep(0.05)
-    seconds = time.perf_counter() - ready_s
+    process = Process(*argv, "--http-port", str(port), "--no-rollups", "--client-id", "ingest")
+    status = f"http://127.0.0.1:{port}"
+    first_s = wait_for_sample(status, "cartwright_ingest_messages_received_total", 1)
+    wait_for_sample(status, 'cartwright_ingest_messages_total{outcome="stored"}', messages)
+    seconds = time.perf_counter() - first_s
     rss_mib = int(Path(f"/proc/{process.child.pid}/statm").read_text().split()[1]) * 4096 / 2**20
     cpu_s = sum(map(int, Path(f"/proc/{process.child.pid}/stat").read_text().split()[13:15])) / 100
     batches = sample(status, "cartwright_ingest_batch_messages_count")
@@ -250,7 +263,7 @@ def measure(load: Load, ports: list[int]) -> dict[str, Any]:
         size_bytes = fill(broker.address, load)
         bare_s = time_bare(broker.address, load.messages)
         warehouse = stack.enter_context(emulator(folder / "warehouse", ports[1], ports[2]))
-        ingest = time_ingest(broker.address, warehouse, load.messages)
+        ingest = time_ingest(broker.address, warehouse, load.messages, ports[3])
         rows = count_rows(warehouse)
     return {
         "messages": load.messages,
@@ -285,7 +298,7 @@ def main() -> None:
     for load in LOADS:
         if load.name in options.loads:
             scaled = replace(load, messages=round(load.messages * options.scale))
-            results[load.name] = measure(scaled, free_ports(3))
+            results[load.name] = measure(scaled, free_ports(4))
     machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "load_1_min": os.getloadavg()[0]}
     print(json.dumps({"machine": machine, "loads": results}, indent=2))
 

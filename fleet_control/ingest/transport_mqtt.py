@@ -297,6 +297,9 @@ class MqttTransport:
         self._greeted = True
         _log.info("connected", broker=str(self._address), session_present=flags.session_present)
         client.subscribe([(topic, 1) for topic in self._session.filters])
+        if flags.session_present:
+            # The old subscription holds, and SUBACK comes only behind everything the broker kept for us.
+            self._become_ready()
 
     def _on_subscribe(
         self, client: paho.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any
@@ -306,8 +309,12 @@ class MqttTransport:
             _log.error("the broker refused the subscription", broker=str(self._address))
             client.disconnect()
             return
-        self._ready.set()
-        self._observer.connection_changed(ready=True)
+        self._become_ready()
+
+    def _become_ready(self) -> None:
+        if not self._ready.is_set():
+            self._ready.set()
+            self._observer.connection_changed(ready=True)
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         self._received += 1
