@@ -34,7 +34,9 @@ class Board:
         self.say()
 
     def change(self, change: Change) -> None:
-        """Print the news of a component."""
+        """Print the news of a component; that it begins to start is none."""
+        if change.state is State.STARTING:
+            return
         component = change.component
         took = f"({change.took_s:.1f} s)" if change.took_s is not None else ""
         # An address that the component repeats is shown once.

@@ -145,8 +145,8 @@ class Plan:
             f"http://{LOOPBACK}:{port}",
             after=("tables",),
             env={"CARTWRIGHT_WAREHOUSE": self._where.warehouse},
-            # Streamlit finds `.streamlit/config.toml` (theme) beside the package.
-            cwd=app.parent.parent,
+            # Streamlit looks for the theme in the directory where it is started.
+            cwd=None if Path(".streamlit/config.toml").exists() else app.parent.parent,
             note="Streamlit",
         )
 

@@ -131,6 +131,7 @@ class Supervisor:
         self._orphanage.watch(slot.child.pid)
         slot.started_s = self._clock()
         slot.state = State.STARTING
+        self._on_change(Change(component, slot.state, ""))
 
     def log_of(self, component: Component) -> Path:
         """Return where a component's output goes."""

@@ -47,8 +47,12 @@ class Stand:
         self.orphanage = Listed()
         self.skipped_s = 0.0
         self.supervisor = Supervisor(
-            components, logs=logs, orphanage=self.orphanage, on_change=self.news.append, clock=self.now
+            components, logs=logs, orphanage=self.orphanage, on_change=self._hear, clock=self.now
         )
+
+    def _hear(self, change: Change) -> None:
+        if change.state is not State.STARTING:
+            self.news.append(change)
 
     def now(self) -> float:
         """Tell the time; it runs ten times too fast, so that pauses are short."""
