@@ -27,7 +27,7 @@ def up(data_dir: Path, *arguments: str) -> list[str]:
 def warehouse_port(data_dir: Path) -> int:
     """Return where the running demo's warehouse listens."""
     run = json.loads((data_dir / "run.json").read_text())
-    port = urlsplit(run["components"]["warehouse"]["address"]).port
+    port: int | None = urlsplit(run["components"]["warehouse"]["address"]).port
     assert port is not None
     return port
 
