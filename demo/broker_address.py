@@ -1,7 +1,7 @@
 """The broker's address as the demo hands it around: without the password, which goes by environment."""
 
 from collections.abc import Mapping
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from demo.errors import SettingsError
 from fleet_agent.config import MqttConfig
@@ -28,14 +28,6 @@ def split_password(address: str) -> tuple[str, str | None]:
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     password = unquote(parts.password) if parts.password else None
     return f"{parts.scheme}://{user}{host}:{port or _PORTS[parts.scheme]}", password
-
-
-def with_password(address: str, password: str | None) -> str:
-    """Return the address with a password in it, for programs that want it there."""
-    parts = urlsplit(address)
-    if not password or not parts.username:
-        return address
-    return address.replace(f"{parts.username}@", f"{parts.username}:{quote(password, safe='')}@", 1)
 
 
 def mqtt_config(address: str, environment: Mapping[str, str]) -> MqttConfig:
