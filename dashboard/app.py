@@ -59,26 +59,26 @@ st.logo(LOGO, size="large", icon_image=ICON)
 page = st.navigation(
     [
         st.Page(
-            "pages/fleet.py",
+            "app_pages/fleet.py",
             title="Fleet",
             icon=":material/storefront:",
             default=True,
             help="Which stores need attention? Key figures and all stores, worst first.",
         ),
         st.Page(
-            "pages/store.py",
+            "app_pages/store.py",
             title="Store",
             icon=":material/shopping_cart:",
             help="What is wrong in one store, since when? Its carts, timeline, cameras and events.",
         ),
         st.Page(
-            "pages/latency.py",
+            "app_pages/latency.py",
             title="Latency",
             icon=":material/timer:",
             help="Where does the time go? Percentiles per stage, store and model against the budget.",
         ),
         st.Page(
-            "pages/drift.py",
+            "app_pages/drift.py",
             title="Drift",
             icon=":material/insights:",
             help="What looks different from a store's own past? Light, sharpness, confidence and more.",

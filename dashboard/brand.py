@@ -10,6 +10,6 @@ ICON = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 28 32" width="28" 
 LOGO = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 150 32" width="150" height="32">'
     f"{_MARK}"
-    '<text x="38" y="23" font-family="Source Sans 3, Source Sans Pro, Helvetica, Arial, sans-serif" '
-    'font-size="21" font-weight="600" fill="#2E8BC4">Cartwright</text></svg>'
+    '<text x="38" y="23" font-family="Helvetica, Arial, sans-serif" '
+    'font-size="20" font-weight="600" fill="#2E8BC4">Cartwright</text></svg>'
 )

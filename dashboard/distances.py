@@ -10,15 +10,15 @@ not independent, so the true level is higher.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 # Below this many counts on either side a distance says little; the page says so.
 FEW_COUNTS = 100
 
 
-def js_distance(left: Sequence[float], right: Sequence[float]) -> float | None:
+def js_distance(left: npt.ArrayLike, right: npt.ArrayLike) -> float | None:
     """Return the distance of two rows of counts, 0..1; None when either counts nothing.
 
     Raises:
@@ -35,7 +35,7 @@ def js_distance(left: Sequence[float], right: Sequence[float]) -> float | None:
     return math.sqrt(min(1.0, max(0.0, divergence)))
 
 
-def _divergence_bits(p: "np.ndarray[tuple[int], np.dtype[np.float64]]", of: np.ndarray) -> float:
+def _divergence_bits(p: npt.NDArray[np.float64], of: npt.NDArray[np.float64]) -> float:
     some = p > 0
     return float(np.sum(p[some] * np.log2(p[some] / of[some])))
 

@@ -7,7 +7,6 @@ from dashboard.wilson import Rate
 
 # What is unknown is never drawn as zero.
 UNKNOWN = "\N{EN DASH}"
-_MINUS = "\N{MINUS SIGN}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -44,10 +43,11 @@ def relative(delta: float | None) -> str | None:
 
 
 def _signed(value: float, digits: int) -> str:
+    # Streamlit knows a negative change by its hyphen: a typographic minus would be drawn green, upwards.
     text = f"{abs(value):,.{digits}f}"
     if not float(text.replace(",", "")):
         return f"±{text}"
-    return f"{'+' if value > 0 else _MINUS}{text}"
+    return f"{'+' if value > 0 else '-'}{text}"
 
 
 def ago(age: timedelta) -> str:

@@ -58,7 +58,7 @@ def distance_map(
         return Chart(figure, "", "No distances are known.", drift_table(drifts, row_titles, bins))
     title = row_titles.get(worst.key, worst.key)
     largest = f"Largest: {SIGNALS[worst.signal].title.lower()} of {title}, {worst.distance:.2f} of 1."
-    caption = f"{largest} Darker is more different."
+    caption = f"{largest} Stronger colour: more different."
     return Chart(figure, caption, caption, drift_table(drifts, row_titles, bins))
 
 
@@ -134,10 +134,7 @@ def distribution(drift: Drift, bins: Bins, look: Look) -> Chart:
     title = SIGNALS[drift.signal].title if drift.signal in SIGNALS else drift.signal
     alt = f"{title}: distance {drift.distance or 0:.2f} from its past; mean {shift_text(drift, bins)}."
     table = pd.DataFrame({"bin": labels, "before": past, "now": now})
-    parts = [f"distance {drift.distance or 0:.2f}", f"by chance {drift.chance or 0:.2f}"]
-    if drift.mean_now is not None:
-        parts.append(f"mean {shift_text(drift, bins)}")
-    return Chart(figure, " · ".join(parts), alt, table)
+    return Chart(figure, f"Distance {drift.distance or 0:.2f}", alt, table)
 
 
 def _shares(counts: Sequence[int]) -> list[float]:

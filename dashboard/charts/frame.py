@@ -121,7 +121,8 @@ def shade_gaps(
         if (end - start) / window.length >= _LABEL_SHARE:
             figure.add_annotation(
                 x=look.local(start + (end - start) / 2),
-                y=0.5,
+                y=0.99,
+                yanchor="top",
                 yref="paper",
                 text="no data",
                 showarrow=False,

@@ -1,6 +1,7 @@
 """Item events over time: uncontradicted share with its interval, events, asked share."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -120,22 +121,28 @@ def _add_share(
 
 
 def _add_band(figure: go.Figure, points: Sequence[Point], look: Look) -> None:
-    known = [p for p in points if _enough(p)]
-    for bound, fill in (("high", None), ("low", "tonexty")):
-        figure.add_trace(
-            go.Scatter(
-                x=[look.local(p.at) for p in known],
-                y=[getattr(p.counts.uncontradicted, bound) for p in known],
-                mode="lines",
-                line={"width": 0},
-                fill=fill,
-                fillcolor=look.colours.band,
-                hoverinfo="skip",
-                showlegend=False,
-            ),
-            row=1,
-            col=1,
-        )
+    for stretch in _stretches(points):
+        for bound, fill in (("high", None), ("low", "tonexty")):
+            figure.add_trace(
+                go.Scatter(
+                    x=[look.local(p.at) for p in stretch],
+                    y=[getattr(p.counts.uncontradicted, bound) for p in stretch],
+                    mode="lines",
+                    line={"width": 0},
+                    fill=fill,
+                    fillcolor=look.colours.band,
+                    hoverinfo="skip",
+                    showlegend=False,
+                ),
+                row=1,
+                col=1,
+            )
+
+
+def _stretches(points: Sequence[Point]) -> list[list[Point]]:
+    """Return the runs of neighbouring points that have a share: a band must not bridge a gap."""
+    runs = [list(run) for enough, run in groupby(points, key=_enough) if enough]
+    return [run for run in runs if len(run) > 1]
 
 
 def _add_events(figure: go.Figure, points: Sequence[Point], look: Look) -> None:

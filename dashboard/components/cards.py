@@ -46,10 +46,8 @@ def draw_figures(figures: Sequence[Figure], context: PageContext) -> None:
     """Draw key figures in cards of equal height that wrap on narrow screens."""
     grid = st.grid(sum(f.columns for f in figures), min_column_width=146, gap="small")
     for figure in figures:
-        with (
-            grid.cell(column_span=figure.columns),
-            st.container(border=True, height="stretch", gap="xxsmall"),
-        ):
+        place = grid.cell(column_span=figure.columns) if figure.columns > 1 else grid
+        with place.container(border=True, height="stretch", gap="xxsmall"):
             _draw_figure(figure, context)
 
 

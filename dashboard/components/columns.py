@@ -1,4 +1,4 @@
-"""Tables of the Store page: rows to frames, and how their columns are drawn."""
+"""Tables of stores, carts and events: rows to frames, and how their columns are drawn."""
 
 from zoneinfo import ZoneInfo
 
@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.components.figures import ASKED, UNCONTRADICTED
+from dashboard.view_models.fleet import StoreRow
 from dashboard.view_models.store import CartRow, EventRow
 
 # An icon and a word: colour is not drawn in tables, and would not be enough.
@@ -87,4 +88,40 @@ EVENT_COLUMNS = {
     "Weight residual": st.column_config.NumberColumn(
         format="%.0f g", help="Measured minus expected weight change."
     ),
+}
+
+
+def store_table(rows: tuple[StoreRow, ...]) -> pd.DataFrame:
+    """Return the table as drawn."""
+    return pd.DataFrame(
+        {
+            "Store": [r.name for r in rows],
+            "Uncontradicted": [
+                None if r.counts.shown_share is None else 100 * r.counts.shown_share for r in rows
+            ],
+            "95 % interval": [formats.interval(r.counts.uncontradicted) for r in rows],
+            "n": [r.counts.item_events for r in rows],
+            "Trend": [list(r.trend) for r in rows],
+            "Asked": [None if not r.counts.enough else 100 * (r.counts.asked.share or 0.0) for r in rows],
+            "p95": [r.latency.p95_ms for r in rows],
+            "Carts online": [f"{r.carts.online} of {r.carts.total}" for r in rows],
+            "Models": [", ".join(formats.short_version(m) for m in r.carts.models) for r in rows],
+        }
+    )
+
+
+STORE_COLUMNS = {
+    "Store": st.column_config.TextColumn(width="medium", pinned=True),
+    "Uncontradicted": st.column_config.NumberColumn(format="%.1f %%", help=UNCONTRADICTED),
+    "95 % interval": st.column_config.TextColumn(help="Wilson interval of the uncontradicted share."),
+    "n": st.column_config.NumberColumn(format="localized", help="Item events in the time range."),
+    "Trend": st.column_config.LineChartColumn(
+        help="Uncontradicted share over the time range, each on its own scale."
+    ),
+    "Asked": st.column_config.NumberColumn(
+        format="%.1f %%", help="Share of item events that asked for a barcode."
+    ),
+    "p95": st.column_config.NumberColumn(format="%.0f ms", help="95th percentile of camera to decision."),
+    "Carts online": st.column_config.TextColumn(),
+    "Models": st.column_config.TextColumn(help="Models that the store's carts run now."),
 }

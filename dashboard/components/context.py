@@ -16,6 +16,7 @@ from dashboard.sources.opening import TARGET_VARIABLE
 from dashboard.sources.protocol import Scope, WarehouseSource
 from dashboard.theme import palette
 from dashboard.timeframe import DEFAULT_RANGE, RANGES, TimeRange, Window, window_of
+from dashboard.view_models import cells
 
 # Keys of the filters: names in the URL and in the session.
 RANGE, STORE, MODEL, REFRESH = "range", "store", "model", "refresh"
@@ -68,6 +69,8 @@ def viewer_zone(name: str | None) -> ZoneInfo:
 
 def store_names(stores: pd.DataFrame) -> dict[str, str]:
     """Return the name of each store: its id where it has none, and with its id where two share one."""
-    names = {str(s["store_id"]): str(s["name"] or s["store_id"]) for s in stores.to_dict("records")}
+    names = {
+        str(s["store_id"]): cells.text(s["name"]) or str(s["store_id"]) for s in stores.to_dict("records")
+    }
     often = Counter(names.values())
     return {key: name if often[name] == 1 else f"{name} ({key})" for key, name in names.items()}

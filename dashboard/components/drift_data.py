@@ -11,6 +11,7 @@ from dashboard.components.panel import outcome_of
 from dashboard.sources.protocol import Scope
 from dashboard.state import Outcome
 from dashboard.timeframe import comparison_of
+from dashboard.view_models import cells
 from dashboard.view_models.drift import Bins, Drift, build_bins, build_drifts
 
 # Carts of more stores than this are not compared at once: choose a store.
@@ -60,7 +61,11 @@ def load_parts(context: PageContext, *, cameras: bool) -> Outcome[DriftTable]:
     drifts = build_drifts(rows, ["cart_id", "camera"] if cameras else ["cart_id"], bins)
     keys = list(dict.fromkeys(d.key for d in drifts))[:MOST_ROWS]
     known = tuple(d for d in drifts if d.key in keys)
-    return outcome_of(DriftTable(known, {k: k for k in keys}, bins), (reading,), rows=len(known))
+    return outcome_of(
+        DriftTable(known, {k: k for k in keys}, bins),
+        (reading,),
+        rows=sum(d.distance is not None for d in known),
+    )
 
 
 def load_bins(context: PageContext) -> dict[str, Bins]:
@@ -72,4 +77,6 @@ def load_bins(context: PageContext) -> dict[str, Bins]:
 
 def class_names(items: pd.DataFrame) -> dict[int, str]:
     """Return the item's name of each class."""
-    return {int(i["class_index"]): str(i["name"] or i["item_id"]) for i in items.to_dict("records")}
+    return {
+        int(i["class_index"]): cells.text(i["name"]) or str(i["item_id"]) for i in items.to_dict("records")
+    }

@@ -12,7 +12,7 @@ UNCONTRADICTED = (
     "so the true accuracy is lower. "
     "The interval is Wilson's, 95 %."
 )
-ASKED = "Item events for which the cart was not sure and asked for a barcode, as a share of all item events."
+ASKED = "Item events for which the cart was not sure and asked for a barcode, as a share of all of them."
 P95 = (
     "From the first camera frame of a movement to the decided item event: 95 of 100 were faster. "
     "Error up to 1.1 %."
@@ -23,13 +23,14 @@ ONLINE = "Carts whose last birth or will message says online, of all carts ever 
 def draw_key_figures(figures: KeyFigures, context: PageContext) -> None:
     """Draw the five key figures."""
     now, before = figures.now, figures.before
+    n = f"n = {formats.count(now.item_events)}"
     latencies = [v for v in figures.latency_course_ms if v is not None]
     draw_figures(
         [
             Figure(
                 "Uncontradicted item events",
                 formats.percent(now.shown_share),
-                f"{formats.interval(now.uncontradicted)} · n = {formats.count(now.item_events)}",
+                f"95 % interval {formats.interval(now.uncontradicted)} · {n}",
                 formats.points(change(now.shown_share, before.shown_share)),
                 "normal",
                 trend_of(figures.course),
@@ -48,7 +49,7 @@ def draw_key_figures(figures: KeyFigures, context: PageContext) -> None:
             Figure(
                 "p95 latency",
                 formats.milliseconds(figures.latency.p95_ms),
-                f"camera to decision · n = {formats.count(figures.latency.n)}",
+                f"n = {formats.count(figures.latency.n)}",
                 formats.relative(relative_change(figures.latency.p95_ms, figures.latency_before.p95_ms)),
                 "inverse",
                 latencies,
@@ -57,11 +58,11 @@ def draw_key_figures(figures: KeyFigures, context: PageContext) -> None:
             Figure(
                 "Barcode asked",
                 formats.percent(now.asked.share if now.enough else None),
-                f"{formats.interval(now.asked)} · n = {formats.count(now.item_events)}",
+                n,
                 formats.points(change(now.asked.share, before.asked.share)),
                 "inverse",
                 [100 * p.counts.asked.share for p in figures.course if p.counts.asked.share is not None],
-                ASKED,
+                f"{ASKED} 95 % interval: {formats.interval(now.asked)}.",
             ),
             Figure(
                 "Carts online",

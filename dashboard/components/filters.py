@@ -24,7 +24,6 @@ def draw_filters(context: PageContext) -> None:
             key=RANGE,
             bind="query-params",
             width="stretch",
-            wrap=False,
         )
         st.selectbox(
             "Store",
@@ -59,7 +58,7 @@ def open_store(store_id: str) -> None:
     wish = {name: st.session_state.get(name) for name in (RANGE, MODEL, REFRESH)}
     st.session_state[_WISH] = {**wish, STORE: store_id}
     # Without {} Streamlit refuses to leave a page whose parameters are bound to widgets.
-    st.switch_page("pages/store.py", query_params={})
+    st.switch_page("app_pages/store.py", query_params={})
 
 
 def _accept_wish() -> None:

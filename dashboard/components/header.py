@@ -1,13 +1,11 @@
 """The top of each page: title, what is simulated, how fresh the data is, a link to exactly this view."""
 
-from datetime import datetime
-
-import pandas as pd
 import streamlit as st
 
 from dashboard import formats
 from dashboard.components.context import PageContext
 from dashboard.errors import DashboardError
+from dashboard.view_models import cells
 
 
 def page_header(title: str, context: PageContext, subtitle: str = "") -> None:
@@ -43,17 +41,13 @@ def _freshness(context: PageContext) -> str:
     if reading.frame.empty:
         return "no data yet"
     row = reading.frame.iloc[0]
-    seen, counted = _time(row["last_seen_at"]), _time(row["counted_until"])
+    seen, counted = cells.time(row["last_seen_at"]), cells.time(row["counted_until"])
     if seen is None:
         return "no cart was ever seen"
     text = f"newest message {formats.ago(context.now - seen)}"
     if counted is not None:
         text += f" · hourly counts up to {formats.clock(counted, context.zone, context.now)}"
     return f"{text} · read at {formats.clock(reading.fetched_at, context.zone, context.now)}"
-
-
-def _time(value: object) -> datetime | None:
-    return None if pd.isna(value) else pd.Timestamp(str(value)).to_pydatetime()  # type: ignore[call-overload]
 
 
 def _link() -> str:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from dashboard.components.context import PageContext, page_context, viewer_zone
+from dashboard.components.context import PageContext, page_context, store_names, viewer_zone
+from dashboard.components.header import page_header
 from dashboard.components.loading import load_store_rows
 from dashboard.components.panel import panel
 from dashboard.errors import DashboardError
@@ -23,6 +24,7 @@ def one_store() -> tuple[PageContext, str, str] | None:
         return None
     found = stores[stores["store_id"] == store_id]
     if store_id is None or found.empty:
+        page_header("Store", context)
         panel(
             "Store",
             lambda: Outcome(None),
@@ -38,7 +40,7 @@ def one_store() -> tuple[PageContext, str, str] | None:
     )
     return (
         narrowed,
-        str(found.iloc[0]["name"]),
+        store_names(stores)[store_id],
         " · ".join(filter(None, [chosen_for_you, _local(context, found)])),
     )
 
@@ -59,4 +61,5 @@ def _draw_failure(context: PageContext, error: DashboardError) -> None:
     def fail() -> Outcome[None]:
         raise error
 
-    panel("Store", fail, lambda _: None, context=context, key="store")
+    page_header("Store", context)
+    panel("Carts", fail, lambda _: None, context=context, key="store")

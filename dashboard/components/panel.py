@@ -9,11 +9,12 @@ import structlog
 
 from dashboard import formats
 from dashboard.components.cached_source import forget_answers
-from dashboard.components.context import MODEL, RANGE, STORE, PageContext
+from dashboard.components.context import ALL, MODEL, RANGE, STORE, PageContext
 from dashboard.components.memory import PanelMemory
 from dashboard.errors import DashboardError, SourceError
 from dashboard.sources.protocol import Reading
 from dashboard.state import Outcome, PanelState, panel_state
+from dashboard.timeframe import DEFAULT_RANGE
 
 T = TypeVar("T")
 _LOG = structlog.get_logger()
@@ -129,15 +130,15 @@ def _draw_error(outcome: Outcome[Any], context: PageContext, key: str) -> None:
 
 def _draw_empty(nothing: str, key: str) -> None:
     st.info(nothing, icon=":material/filter_alt_off:")
-    if st.session_state.get(STORE) or st.session_state.get(MODEL) or st.session_state.get(RANGE) == "1h":
+    set_by_hand = st.session_state.get(RANGE, DEFAULT_RANGE) != DEFAULT_RANGE
+    if st.session_state.get(STORE) or st.session_state.get(MODEL) or set_by_hand:
         st.button("Clear filters", key=f"clear_{key}", on_click=clear_filters)
 
 
 def clear_filters() -> None:
     """Show all stores and models over the default range; a callback."""
-    for name in (STORE, MODEL, RANGE):
-        st.session_state.pop(name, None)
-    st.session_state["cleared"] = True
+    st.session_state[STORE] = st.session_state[MODEL] = ALL
+    st.session_state[RANGE] = DEFAULT_RANGE
 
 
 def _draw_value(render: Callable[[T], None], outcome: Outcome[T], state: PanelState, key: str) -> None:

@@ -66,10 +66,15 @@ def course(frame: pd.DataFrame, steps: Sequence[datetime]) -> tuple[Point, ...]:
 
 
 def pooled(points: Sequence[Point], width: int) -> tuple[Point, ...]:
-    """Return each point with its neighbours' counts added: `width` steps together, fewer at the ends."""
+    """Return each point with its neighbours' counts added: `width` steps together, fewer at the ends.
+
+    A step without events stays without: a gap is not filled from beside it.
+    """
     half = width // 2
     return tuple(
         Point(point.at, add_counts([p.counts for p in points[max(0, i - half) : i + half + 1]]))
+        if point.counts.item_events
+        else point
         for i, point in enumerate(points)
     )
 

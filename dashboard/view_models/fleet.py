@@ -7,6 +7,7 @@ from datetime import datetime
 import pandas as pd
 
 from dashboard.histograms import Percentiles, percentiles
+from dashboard.view_models import cells
 from dashboard.view_models.counts import Counts, Point, course, sum_counts
 
 CAMERA_TO_DECISION = "camera_to_decision"
@@ -119,8 +120,8 @@ def build_store_rows(
         rows.append(
             StoreRow(
                 store_id=store_id,
-                name=str(store["name"] or store_id),
-                city=str(store["city"] or ""),
+                name=cells.text(store["name"]) or store_id,
+                city=cells.text(store["city"]),
                 counts=sum_counts(own[0]),
                 latency=percentiles(own[1]),
                 carts=connected(own[2]),

@@ -6,6 +6,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
+from dashboard.view_models import cells
 from dashboard.view_models.counts import Counts, sum_counts
 
 NO_LABEL = "no label"
@@ -77,9 +78,9 @@ def build_cart_rows(carts: pd.DataFrame, events: pd.DataFrame, activity: pd.Data
             CartRow(
                 cart_id=cart_id,
                 online=bool(cart["online"]),
-                model_digest=_text(cart["model_digest"]),
-                agent_version=_text(cart["agent_version"]),
-                last_seen_at=_time(cart["last_seen_at"]),
+                model_digest=cells.text(cart["model_digest"]),
+                agent_version=cells.text(cart["agent_version"]),
+                last_seen_at=cells.time(cart["last_seen_at"]),
                 counts=sum_counts(events[events["cart_id"] == cart_id]),
                 frames=int(work["frames"].sum()),
                 dropped=int(work["dropped"].sum()),
@@ -100,29 +101,29 @@ def build_event_rows(events: pd.DataFrame, item_names: dict[str, str]) -> tuple[
             at=pd.Timestamp(row["event_at"]).to_pydatetime(),
             cart_id=str(row["cart_id"]),
             action=_action(row["item_id"], row["quantity"], row["direction"], item_names),
-            posterior=_number(row["posterior"]),
+            posterior=cells.number(row["posterior"]),
             outcome={"accepted": "Accepted", "asked": "Asked for barcode"}.get(
-                _text(row["outcome"]), "Unknown"
+                cells.text(row["outcome"]), "Unknown"
             ),
             verdict=_verdict(row, item_names),
-            decision_ms=_number(row["decision_ms"]),
-            weight_residual_g=_number(row["weight_residual_g"]),
+            decision_ms=cells.number(row["decision_ms"]),
+            weight_residual_g=cells.number(row["weight_residual_g"]),
         )
         for row in events.to_dict("records")
     )
 
 
 def _action(item: object, quantity: object, direction: object, names: dict[str, str]) -> str:
-    if _missing(item) or not _text(item):
+    if cells.missing(item) or not cells.text(item):
         return "Nothing moved"
-    name = names.get(_text(item), _text(item))
-    pieces = _number(quantity)
+    name = names.get(cells.text(item), cells.text(item))
+    pieces = cells.number(quantity)
     times = f" {_TIMES} {pieces:.0f}" if pieces is not None and pieces != 1 else ""
     return f"{_MINUS if direction == 'remove' else '+'} {name}{times}"
 
 
 def _verdict(row: dict[object, object], names: dict[str, str]) -> str:
-    kind = _text(row["label_type"])
+    kind = cells.text(row["label_type"])
     if not kind:
         return NO_LABEL
     if _agrees(row):
@@ -133,9 +134,9 @@ def _verdict(row: dict[object, object], names: dict[str, str]) -> str:
 
 def _agrees(row: dict[object, object]) -> bool:
     """Tell whether a label says the same: the item must be equal, the rest only where the label says it."""
-    said = {part: _text(row[f"label_{part}"]) for part in ("quantity", "direction")}
-    rest = all(not text or text == _text(row[part]) for part, text in said.items())
-    return rest and _text(row["label_item_id"]) == _text(row["item_id"])
+    said = {part: cells.text(row[f"label_{part}"]) for part in ("quantity", "direction")}
+    rest = all(not text or text == cells.text(row[part]) for part, text in said.items())
+    return rest and cells.text(row["label_item_id"]) == cells.text(row["item_id"])
 
 
 def build_camera_traces(rows: pd.DataFrame, centres: dict[int, float]) -> tuple[CameraTrace, ...]:
@@ -143,7 +144,8 @@ def build_camera_traces(rows: pd.DataFrame, centres: dict[int, float]) -> tuple[
     if rows.empty:
         return ()
     known = rows[rows["bin"].isin(list(centres))].assign(
-        day=lambda f: pd.to_datetime(f["day"], utc=True), weighted=lambda f: f["n"] * f["bin"].map(centres)
+        day=lambda f: pd.to_datetime(f["day"].astype(str), utc=True),
+        weighted=lambda f: f["n"] * f["bin"].map(centres),
     )
     days = known.groupby(["cart_id", "camera", "day"], as_index=False)[["n", "weighted"]].sum()
     return tuple(
@@ -156,21 +158,3 @@ def build_camera_traces(rows: pd.DataFrame, centres: dict[int, float]) -> tuple[
         )
         for (cart_id, camera), group in days[days["n"] > 0].groupby(["cart_id", "camera"])
     )
-
-
-def _missing(value: object) -> bool:
-    return value is None or bool(pd.isna(value))  # type: ignore[call-overload]  # any scalar will do
-
-
-def _text(value: object) -> str:
-    if _missing(value):
-        return ""
-    return f"{value:.0f}" if isinstance(value, float) else str(value)
-
-
-def _number(value: object) -> float | None:
-    return None if _missing(value) else float(str(value))
-
-
-def _time(value: object) -> datetime | None:
-    return None if _missing(value) else pd.Timestamp(str(value)).to_pydatetime()

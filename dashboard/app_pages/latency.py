@@ -1,41 +1,25 @@
 """Latency: where does the time go, and does it fit the budget?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import streamlit as st
 
 from dashboard import formats
 from dashboard.charts.frame import Chart
-from dashboard.charts.latency import latency_course, percentile_ranges
 from dashboard.components.cards import Figure, chart_panel, draw_figures
 from dashboard.components.context import PageContext, page_context
 from dashboard.components.header import page_header
+from dashboard.components.latency_data import Choice, load_course, load_row, load_rows
 from dashboard.components.live import live
-from dashboard.components.loading import names_of_stores
-from dashboard.components.panel import outcome_of, panel
-from dashboard.histograms import percentiles
+from dashboard.components.panel import panel
 from dashboard.state import Outcome
-from dashboard.view_models.latency import STAGE_TITLES, LatencyRow, build_course, build_rows, slowest_first
+from dashboard.view_models.latency import STAGE_TITLES, LatencyRow
 
 NOTHING = "No latencies match these filters in this time range. Widen the range or clear the filters."
 MERGED = "Merged from the carts' own histograms: percentiles over carts and hours are exact to 1.1 %."
 TOTAL = "camera_to_decision"
 DEFAULT_BUDGET_MS = 250
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What the page's own controls say; the budget is one for camera to decision, the whole way."""
-
-    stage: str
-    budget_ms: float
-
-    @property
-    def line_ms(self) -> float | None:
-        """Where the budget line goes in charts of the chosen stage."""
-        return self.budget_ms if self.stage == TOTAL else None
 
 
 def controls() -> Choice:
@@ -85,14 +69,6 @@ def body() -> None:
             chart_panel(heading, load, context=context, key=key, explain=MERGED, nothing=NOTHING)
 
 
-def load_row(context: PageContext, choice: Choice) -> Outcome[LatencyRow | None]:
-    """Load the chosen stage over everything."""
-    reading = context.source.latency(context.window, context.scope)
-    stage = reading.frame[reading.frame["stage"] == choice.stage]
-    rows = build_rows(stage, "stage", STAGE_TITLES, choice.budget_ms)
-    return outcome_of(rows[0] if rows else None, (reading,), rows=len(rows))
-
-
 def draw_row(row: LatencyRow | None, choice: Choice, context: PageContext) -> None:
     """Draw the percentiles as figures."""
     if row is None:
@@ -109,31 +85,6 @@ def draw_row(row: LatencyRow | None, choice: Choice, context: PageContext) -> No
     if choice.line_ms is not None:
         figures.append(Figure(f"Within {choice.line_ms:g} ms", formats.percent(row.within_budget), foot))
     draw_figures(figures, context)
-
-
-def load_course(context: PageContext, choice: Choice) -> Outcome[Chart]:
-    """Load the chosen stage over time."""
-    reading = context.source.latency_series(context.window, context.scope, choice.stage)
-    points = build_course(reading.frame, context.window.steps())
-    chart = latency_course(points, context.window, choice.line_ms, context.look)
-    return outcome_of(chart, (reading,), rows=percentiles(reading.frame).n)
-
-
-def load_rows(context: PageContext, choice: Choice, column: str) -> Outcome[Chart]:
-    """Load percentiles side by side: of all stages, or of the chosen stage by store or model."""
-    reading = context.source.latency(context.window, context.scope)
-    frame, titles, by_stage = reading.frame, dict(STAGE_TITLES), column == "stage"
-    if not by_stage:
-        frame = frame[frame["stage"] == choice.stage]
-        titles = (
-            names_of_stores(context)
-            if column == "store_id"
-            else {str(m): formats.short_version(str(m)) for m in frame["model_digest"].unique()}
-        )
-    rows = build_rows(frame, column, titles, choice.budget_ms)
-    rows = rows if by_stage else slowest_first(rows)
-    line = choice.budget_ms if by_stage else choice.line_ms
-    return outcome_of(percentile_ranges(rows, line, context.look, log=by_stage), (reading,), rows=len(rows))
 
 
 live(body)

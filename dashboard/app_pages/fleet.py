@@ -1,12 +1,12 @@
 """Fleet: which stores need attention?"""
 
-import pandas as pd
 import streamlit as st
 
 from dashboard import formats
 from dashboard.charts.frame import Chart
 from dashboard.charts.timeline import MAX_SERIES, share_course
 from dashboard.components.cards import draw_chart, export_button
+from dashboard.components.columns import STORE_COLUMNS, store_table
 from dashboard.components.context import PageContext, page_context
 from dashboard.components.figures import UNCONTRADICTED, draw_key_figures
 from dashboard.components.filters import open_store
@@ -94,40 +94,5 @@ def draw_stores(rows: tuple[StoreRow, ...], context: PageContext) -> None:
     if places and places[0] < len(rows):
         open_store(rows[places[0]].store_id)
 
-
-def store_table(rows: tuple[StoreRow, ...]) -> pd.DataFrame:
-    """Return the table as drawn."""
-    return pd.DataFrame(
-        {
-            "Store": [r.name for r in rows],
-            "Uncontradicted": [
-                None if r.counts.shown_share is None else 100 * r.counts.shown_share for r in rows
-            ],
-            "95 % interval": [formats.interval(r.counts.uncontradicted) for r in rows],
-            "n": [r.counts.item_events for r in rows],
-            "Trend": [list(r.trend) for r in rows],
-            "Asked": [None if not r.counts.enough else 100 * (r.counts.asked.share or 0.0) for r in rows],
-            "p95": [r.latency.p95_ms for r in rows],
-            "Carts online": [f"{r.carts.online} of {r.carts.total}" for r in rows],
-            "Models": [", ".join(formats.short_version(m) for m in r.carts.models) for r in rows],
-        }
-    )
-
-
-STORE_COLUMNS = {
-    "Store": st.column_config.TextColumn(width="medium", pinned=True),
-    "Uncontradicted": st.column_config.NumberColumn(format="%.1f %%", help=UNCONTRADICTED),
-    "95 % interval": st.column_config.TextColumn(help="Wilson interval of the uncontradicted share."),
-    "n": st.column_config.NumberColumn(format="localized", help="Item events in the time range."),
-    "Trend": st.column_config.LineChartColumn(
-        help="Uncontradicted share over the time range, each on its own scale."
-    ),
-    "Asked": st.column_config.NumberColumn(
-        format="%.1f %%", help="Share of item events that asked for a barcode."
-    ),
-    "p95": st.column_config.NumberColumn(format="%.0f ms", help="95th percentile of camera to decision."),
-    "Carts online": st.column_config.TextColumn(),
-    "Models": st.column_config.TextColumn(help="Models that the store's carts run now."),
-}
 
 live(body)

@@ -14,7 +14,7 @@ from dashboard.components.live import live
 from dashboard.components.panel import panel
 from dashboard.distances import FEW_COUNTS
 from dashboard.timeframe import Comparison, comparison_of
-from dashboard.view_models.drift import SIGNALS, Drift
+from dashboard.view_models.drift import SIGNALS, Drift, shift_text
 
 HOW = (
     "Jensen-Shannon distance, base 2, of the counts now to the same store's past: "
@@ -25,6 +25,10 @@ HOW = (
 NOTHING = (
     "There is nothing to compare: no counts in this time range, or no past that is older than a week. "
     "Widen the range, or wait until the fleet has a history."
+)
+NO_PARTS = (
+    "There are no whole-day counts to compare yet; they follow the hourly ones within minutes. "
+    f"In a fleet of more than {MOST_STORES_AT_ONCE} stores, choose a store first."
 )
 WHOLE_DAYS = "Counted by whole days (UTC), all model versions together. " + HOW
 
@@ -54,7 +58,7 @@ def body() -> None:
                 key=title.lower(),
                 explain=WHOLE_DAYS,
                 height_px=280,
-                nothing=f"{NOTHING} Above {MOST_STORES_AT_ONCE} stores, choose one first.",
+                nothing=NO_PARTS,
             )
     panel(
         "",
@@ -100,8 +104,10 @@ def draw_distribution(drift: Drift, found: DriftTable, context: PageContext) -> 
         f"**{SIGNALS[drift.signal].title}**", help=f"A change may mean {SIGNALS[drift.signal].meaning}."
     )
     draw_chart(distribution(drift, bins, context.look), context, f"distribution_{drift.signal}")
+    mean = f"Mean {shift_text(drift, bins)} · " if drift.mean_now is not None else ""
     few = ", few: read with caution" if drift.few else ""
-    st.caption(f"n = {formats.count(drift.n_now)} now, {formats.count(drift.n_reference)} before{few}")
+    n = f"n = {formats.count(drift.n_now)} now, {formats.count(drift.n_reference)} before{few}"
+    st.caption(f"{mean}{n} · chance alone: {drift.chance or 0:.2f}")
 
 
 live(body)
