@@ -24,7 +24,9 @@ class Placed(Field):
         known = kind.this
         if known == exp.DataType.Type.ARRAY:
             if mode == "REPEATED":
-                raise StatementError("Cannot construct array with element type ARRAY because nested arrays are not supported")
+                raise StatementError(
+                    "Cannot construct array with element type ARRAY because nested arrays are not supported"
+                )
             return cls.read(name, kind.expressions[0], "REPEATED", description)
         if known == exp.DataType.Type.STRUCT:
             fields = tuple(_member(i, part) for i, part in enumerate(kind.expressions, 1))

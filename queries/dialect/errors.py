@@ -1,8 +1,8 @@
 """Why a statement is refused before it runs.
 
-    DialectError
-    ├── StatementError     the text is wrong in BigQuery too (400 invalidQuery)
-    └── UnsupportedError   BigQuery would take it, this emulator does not (501 notImplemented)
+DialectError
+├── StatementError     the text is wrong in BigQuery too (400 invalidQuery)
+└── UnsupportedError   BigQuery would take it, this emulator does not (501 notImplemented)
 """
 
 from __future__ import annotations

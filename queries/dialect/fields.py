@@ -13,26 +13,69 @@ from typing import Any
 from queries.dialect.errors import StatementError, UnsupportedError
 
 NAMES = {
-    "INT64": "INTEGER", "INTEGER": "INTEGER", "INT": "INTEGER", "SMALLINT": "INTEGER", "BIGINT": "INTEGER",
-    "TINYINT": "INTEGER", "BYTEINT": "INTEGER", "FLOAT64": "FLOAT", "FLOAT": "FLOAT", "BOOL": "BOOLEAN",
-    "BOOLEAN": "BOOLEAN", "STRING": "STRING", "BYTES": "BYTES", "TIMESTAMP": "TIMESTAMP", "DATE": "DATE",
-    "TIME": "TIME", "DATETIME": "DATETIME", "NUMERIC": "NUMERIC", "DECIMAL": "NUMERIC", "JSON": "JSON",
-    "RECORD": "RECORD", "STRUCT": "RECORD", "INTERVAL": "INTERVAL",
-}  # fmt: skip
+    "INT64": "INTEGER",
+    "INTEGER": "INTEGER",
+    "INT": "INTEGER",
+    "SMALLINT": "INTEGER",
+    "BIGINT": "INTEGER",
+    "TINYINT": "INTEGER",
+    "BYTEINT": "INTEGER",
+    "FLOAT64": "FLOAT",
+    "FLOAT": "FLOAT",
+    "BOOL": "BOOLEAN",
+    "BOOLEAN": "BOOLEAN",
+    "STRING": "STRING",
+    "BYTES": "BYTES",
+    "TIMESTAMP": "TIMESTAMP",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "DATETIME": "DATETIME",
+    "NUMERIC": "NUMERIC",
+    "DECIMAL": "NUMERIC",
+    "JSON": "JSON",
+    "RECORD": "RECORD",
+    "STRUCT": "RECORD",
+    "INTERVAL": "INTERVAL",
+}
 STORAGE = {
-    "INTEGER": "BIGINT", "FLOAT": "DOUBLE", "BOOLEAN": "BOOLEAN", "STRING": "VARCHAR", "BYTES": "BLOB",
-    "TIMESTAMP": "TIMESTAMPTZ", "DATE": "DATE", "TIME": "TIME", "DATETIME": "TIMESTAMP",
-    "NUMERIC": "DECIMAL(38,9)", "JSON": "JSON", "INTERVAL": "INTERVAL",
-}  # fmt: skip
+    "INTEGER": "BIGINT",
+    "FLOAT": "DOUBLE",
+    "BOOLEAN": "BOOLEAN",
+    "STRING": "VARCHAR",
+    "BYTES": "BLOB",
+    "TIMESTAMP": "TIMESTAMPTZ",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "DATETIME": "TIMESTAMP",
+    "NUMERIC": "DECIMAL(38,9)",
+    "JSON": "JSON",
+    "INTERVAL": "INTERVAL",
+}
 STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 FROM_DUCKDB = {
-    "tinyint": "INTEGER", "smallint": "INTEGER", "integer": "INTEGER", "bigint": "INTEGER",
-    "hugeint": "INTEGER", "utinyint": "INTEGER", "usmallint": "INTEGER", "uinteger": "INTEGER",
-    "ubigint": "INTEGER", "float": "FLOAT", "double": "FLOAT", "boolean": "BOOLEAN", "varchar": "STRING",
-    "blob": "BYTES", "timestamp with time zone": "TIMESTAMP", "date": "DATE", "time": "TIME",
-    "timestamp": "DATETIME", "decimal": "NUMERIC", "interval": "INTERVAL", "uuid": "STRING",
+    "tinyint": "INTEGER",
+    "smallint": "INTEGER",
+    "integer": "INTEGER",
+    "bigint": "INTEGER",
+    "hugeint": "INTEGER",
+    "utinyint": "INTEGER",
+    "usmallint": "INTEGER",
+    "uinteger": "INTEGER",
+    "ubigint": "INTEGER",
+    "float": "FLOAT",
+    "double": "FLOAT",
+    "boolean": "BOOLEAN",
+    "varchar": "STRING",
+    "blob": "BYTES",
+    "timestamp with time zone": "TIMESTAMP",
+    "date": "DATE",
+    "time": "TIME",
+    "timestamp": "DATETIME",
+    "decimal": "NUMERIC",
+    "interval": "INTERVAL",
+    "uuid": "STRING",
     "null": "INTEGER",
-}  # fmt: skip
+}
 MAX_FIELDS = 10_000  # BigQuery's own limit of columns per table; a request beyond it is a mistake
 MAX_DEPTH = 15  # BigQuery's own limit of nested records
 
@@ -144,11 +187,15 @@ def check_names(fields: Sequence[Field]) -> None:
         StatementError: A name appears twice, or there are too many columns.
     """
     if len(fields) > MAX_FIELDS:
-        raise StatementError(f"Too many total leaf fields: {len(fields)}, max allowed field count: {MAX_FIELDS}")
+        raise StatementError(
+            f"Too many total leaf fields: {len(fields)}, max allowed field count: {MAX_FIELDS}"
+        )
     seen: set[str] = set()
     for field in fields:
         if field.name.lower() in seen:
-            raise StatementError(f"Duplicate column names in the result are not supported. Found duplicate(s): {field.name}")
+            raise StatementError(
+                f"Duplicate column names in the result are not supported. Found duplicate(s): {field.name}"
+            )
         seen.add(field.name.lower())
         check_names(field.fields)
 
@@ -167,7 +214,9 @@ def field_from_duckdb(name: str, kind: Any, mode: str = "NULLABLE") -> Field:
     ident = str(kind.id)
     if ident in {"list", "array"}:
         if mode == "REPEATED":
-            raise StatementError("Cannot construct array with element type ARRAY because nested arrays are not supported")
+            raise StatementError(
+                "Cannot construct array with element type ARRAY because nested arrays are not supported"
+            )
         return field_from_duckdb(name, dict(kind.children)["child"], "REPEATED")
     if ident == "struct":
         nested = tuple(field_from_duckdb(n, k) for n, k in kind.children)

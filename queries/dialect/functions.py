@@ -9,21 +9,131 @@ from sqlglot import exp
 from queries.dialect import times
 from queries.dialect.columns import Placed
 from queries.dialect.errors import StatementError, UnsupportedError
-from queries.dialect.rewriting import Handler, Rewriter, call, cast, function_name, literal, number_of, text_of
-
+from queries.dialect.rewriting import (
+    Handler,
+    Rewriter,
+    call,
+    cast,
+    function_name,
+    literal,
+    number_of,
+    text_of,
+)
 
 # Checked one by one against GoogleSQL's definition: sqlglot's DuckDB text already means the same.
 PASSING = frozenset(
-    """Abs Acos And AnyValue ArrayAgg ArraySize Array ArrayConcatAgg ArrayReverse Asin Ascii Atan Atan2 BitwiseAndAgg BitwiseOrAgg
-    BitwiseXorAgg BitwiseCount Case Cast Cbrt Chr Coalesce Concat Corr Cos Count CovarPop
-    CovarSamp CumeDist DateFromParts DenseRank EndsWith Exists Exp FirstValue
-    FromBase64 GenerateDateArray GenerateSeries GenerateTimestampArray Greatest Grouping HexString If IsInf
-    IsNan JSON Lag LastValue Lead Least Ln Log LogicalAnd LogicalOr Lower LowerHex MD5 MD5Digest Max Min NthValue
-    Ntile Nullif Or ParseJSON PercentRank PercentileCont PercentileDisc Pow Rand Rank RegexpLike RegexpReplace
-    Repeat Replace Reverse RowNumber SHA SHA1Digest SHA2 Sin Sinh Cosh Tanh Split Sqrt StartsWith Stddev
-    StddevPop StddevSamp Struct Sum Tan TimeFromParts TimestampFromParts ToBase64 Translate TryCast
-    Unhex Unnest UnixDate Upper Uuid Variance VariancePop WeekStart Xor CurrentTimestamp""".split()
+    [
+        "Abs",
+        "Acos",
+        "And",
+        "AnyValue",
+        "ArrayAgg",
+        "ArraySize",
+        "Array",
+        "ArrayConcatAgg",
+        "ArrayReverse",
+        "Asin",
+        "Ascii",
+        "Atan",
+        "Atan2",
+        "BitwiseAndAgg",
+        "BitwiseOrAgg",
+        "BitwiseXorAgg",
+        "BitwiseCount",
+        "Case",
+        "Cast",
+        "Cbrt",
+        "Chr",
+        "Coalesce",
+        "Concat",
+        "Corr",
+        "Cos",
+        "Count",
+        "CovarPop",
+        "CovarSamp",
+        "CumeDist",
+        "DateFromParts",
+        "DenseRank",
+        "EndsWith",
+        "Exists",
+        "Exp",
+        "FirstValue",
+        "FromBase64",
+        "GenerateDateArray",
+        "GenerateSeries",
+        "GenerateTimestampArray",
+        "Greatest",
+        "Grouping",
+        "HexString",
+        "If",
+        "IsInf",
+        "IsNan",
+        "JSON",
+        "Lag",
+        "LastValue",
+        "Lead",
+        "Least",
+        "Ln",
+        "Log",
+        "LogicalAnd",
+        "LogicalOr",
+        "Lower",
+        "LowerHex",
+        "MD5",
+        "MD5Digest",
+        "Max",
+        "Min",
+        "NthValue",
+        "Ntile",
+        "Nullif",
+        "Or",
+        "ParseJSON",
+        "PercentRank",
+        "PercentileCont",
+        "PercentileDisc",
+        "Pow",
+        "Rand",
+        "Rank",
+        "RegexpLike",
+        "RegexpReplace",
+        "Repeat",
+        "Replace",
+        "Reverse",
+        "RowNumber",
+        "SHA",
+        "SHA1Digest",
+        "SHA2",
+        "Sin",
+        "Sinh",
+        "Cosh",
+        "Tanh",
+        "Split",
+        "Sqrt",
+        "StartsWith",
+        "Stddev",
+        "StddevPop",
+        "StddevSamp",
+        "Struct",
+        "Sum",
+        "Tan",
+        "TimeFromParts",
+        "TimestampFromParts",
+        "ToBase64",
+        "Translate",
+        "TryCast",
+        "Unhex",
+        "Unnest",
+        "UnixDate",
+        "Upper",
+        "Uuid",
+        "Variance",
+        "VariancePop",
+        "WeekStart",
+        "Xor",
+        "CurrentTimestamp",
+    ]
 )
+MAX_INT64 = 2**63 - 1
 JSON_PATH = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\]|\.\"[^\"\\]+\")*")
 
 
@@ -32,9 +142,29 @@ def number(_: Rewriter, node: exp.Expression) -> exp.Expression:
     if node.args.get("is_string"):
         return node
     if re.search(r"[.eE]", node.name):
-        return cast(node.copy(), "DOUBLE")
+        exact = isinstance(node.parent, exp.Cast) and node.parent.args["to"].this == exp.DataType.Type.DECIMAL
+        return node if exact else cast(node.copy(), "DOUBLE")
+    if int(node.name) > MAX_INT64:
+        if int(node.name) == MAX_INT64 + 1 and isinstance(node.parent, exp.Neg):
+            return node
+        raise StatementError(f"Invalid integer literal: {node.name}")
     if isinstance(node.parent, exp.Add | exp.Sub | exp.Mul | exp.Neg | exp.Array):
         return cast(node.copy(), "BIGINT")
+    return node
+
+
+def logarithm(node: exp.Expression) -> exp.Expression:
+    """LOG(x, base) and LOG10(x); sqlglot keeps the base first."""
+    base, value = node.this, node.expression
+    if isinstance(base, exp.Literal) and base.name == "10":
+        return call("log10", value)
+    return exp.Paren(this=exp.Div(this=call("ln", value), expression=call("ln", base)))
+
+
+def negative(_: Rewriter, node: exp.Expression) -> exp.Expression:
+    """The smallest INT64 has no positive counterpart."""
+    if isinstance(node.this, exp.Literal) and node.this.name == str(MAX_INT64 + 1):
+        return cast(literal(f"-{node.this.name}"), "BIGINT")
     return node
 
 
@@ -74,7 +204,9 @@ def rounding(name: str) -> Handler:
     def handle(rw: Rewriter, node: exp.Expression) -> exp.Expression:
         kind = rw.kind(node.this)
         if kind not in {"INT", "DOUBLE", "DECIMAL", "NULL"}:
-            raise StatementError(f"No matching signature for function {name.upper()} for argument types: {kind}")
+            raise StatementError(
+                f"No matching signature for function {name.upper()} for argument types: {kind}"
+            )
         if node.args.get("to") or node.args.get("truncate"):
             raise UnsupportedError(f"{name.upper()} with a rounding mode")
         if name == "sign":
@@ -111,8 +243,14 @@ def decimal_guard(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     """Division and averages of NUMERIC would lose digits: refused."""
     if rw.has_decimals:
         for part in (node.this, node.args.get("expression")):
-            if isinstance(part, exp.Expression) and not isinstance(part, exp.Distinct) and rw.kind(part) == "DECIMAL":
-                raise UnsupportedError(f"{'Division' if isinstance(node, exp.Div) else function_name(node)} of NUMERIC")
+            if (
+                isinstance(part, exp.Expression)
+                and not isinstance(part, exp.Distinct)
+                and rw.kind(part) == "DECIMAL"
+            ):
+                raise UnsupportedError(
+                    f"{'Division' if isinstance(node, exp.Div) else function_name(node)} of NUMERIC"
+                )
     return node
 
 
@@ -154,7 +292,10 @@ def quantiles(_: Rewriter, node: exp.Expression) -> exp.Expression:
     """APPROX_QUANTILES(x, n), exact here."""
     if isinstance(node.this, exp.Distinct):
         raise UnsupportedError("APPROX_QUANTILES with DISTINCT")
-    n = number_of(node.expression.this if isinstance(node.expression, exp.Cast) else node.expression, "The number of quantiles")
+    n = number_of(
+        node.expression.this if isinstance(node.expression, exp.Cast) else node.expression,
+        "The number of quantiles",
+    )
     if not 1 <= n <= 10_000:
         raise StatementError("The number of quantiles must be between 1 and 10000")
     cuts = exp.Array(expressions=[cast(exp.Literal.number(repr(i / n)), "DOUBLE") for i in range(n + 1)])
@@ -196,7 +337,11 @@ def substring(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     if rw.kind(node.this) == "BLOB":
         raise UnsupportedError("SUBSTR of BYTES")
     start, count = node.args["start"], node.args.get("length")
-    return call("bq_substr_n", node.this, start, count) if count is not None else call("bq_substr", node.this, start)
+    return (
+        call("bq_substr_n", node.this, start, count)
+        if count is not None
+        else call("bq_substr", node.this, start)
+    )
 
 
 def edge(name: str) -> Handler:
@@ -211,7 +356,9 @@ def edge(name: str) -> Handler:
 def pad(_: Rewriter, node: exp.Expression) -> exp.Expression:
     """LPAD and RPAD."""
     fill = node.args.get("fill_pattern") or literal(" ")
-    return call("lpad" if node.args.get("is_left") else "rpad", node.this, cast(node.expression, "INTEGER"), fill)
+    return call(
+        "lpad" if node.args.get("is_left") else "rpad", node.this, cast(node.expression, "INTEGER"), fill
+    )
 
 
 def position(_: Rewriter, node: exp.Expression) -> exp.Expression:
@@ -231,7 +378,9 @@ def regexp_extract(_: Rewriter, node: exp.Expression) -> exp.Expression:
     except re.error as error:
         raise UnsupportedError(f"The regular expression {pattern!r}") from error
     if groups > 1:
-        raise StatementError("Regular expression passed to REGEXP_EXTRACT must not have more than 1 capturing group")
+        raise StatementError(
+            "Regular expression passed to REGEXP_EXTRACT must not have more than 1 capturing group"
+        )
     if isinstance(node, exp.RegexpExtractAll):
         return call("regexp_extract_all", node.this, node.expression, groups)
     return call("bq_regexp_extract", node.this, node.expression, groups)
@@ -253,50 +402,77 @@ def printf(rw: Rewriter, node: exp.Expression) -> exp.Expression:
         out.append(_formatted(rw, piece, values.pop(0)))
     if values:
         raise StatementError("Too many arguments to FORMAT")
-    return call("concat", literal(""), *out)
+    whole: exp.Expression = literal("")
+    for part in out:
+        whole = exp.DPipe(this=whole, expression=part)
+    return exp.Paren(this=whole)
 
 
 def _formatted(rw: Rewriter, piece: str, value: exp.Expression) -> exp.Expression:
     kind, letter = rw.kind(value), piece[-1]
-    wanted = {"d": {"INT"}, "i": {"INT"}, "x": {"INT"}, "o": {"INT"}, "s": {"VARCHAR"}, "f": {"DOUBLE"}, "e": {"DOUBLE"}, "g": {"DOUBLE"}}
+    wanted = {
+        "d": {"INT"},
+        "i": {"INT"},
+        "x": {"INT"},
+        "o": {"INT"},
+        "s": {"VARCHAR"},
+        "f": {"DOUBLE"},
+        "e": {"DOUBLE"},
+        "g": {"DOUBLE"},
+    }
     if letter == "t":
-        piece, value = piece[:-1] + "s", _converted(rw, value, Placed("x", "STRING"))
-    elif letter not in wanted:
+        shown = call("bq_display__DOUBLE", value) if kind == "DOUBLE" else _converted(rw, value, Placed("x", "STRING"))
+        return call("printf", piece[:-1] + "s", exp.Coalesce(this=shown, expressions=[literal("NULL")]))
+    if letter not in wanted or (letter in "xo" and len(piece) > 2):
         raise UnsupportedError(f"The format element {piece}")
-    elif kind not in wanted[letter] | {"NULL"}:
+    if kind not in wanted[letter] | {"NULL"}:
         raise StatementError(f"Invalid type for argument of FORMAT; expected {piece}, got {kind}")
-    return exp.Coalesce(this=call("printf", piece.replace("%i", "%d"), value), expressions=[literal("NULL")])
+    if letter in "xo":
+        magnitude = call("printf", piece, call("abs", value))
+        return exp.DPipe(this=exp.Paren(this=exp.If(this=exp.LT(this=value.copy(), expression=literal(0)), true=literal("-"), false=literal(""))), expression=magnitude)
+    return call("printf", piece.replace("%i", "%d").replace("i", "d") if letter == "i" else piece, value)
 
 
 def json_path(node: exp.Expression) -> str:
     """Give the JSON path of a JSON function, as text that both sides read the same way."""
     path = node.args.get("expression")
-    text = path.sql(dialect="bigquery").strip("'\"") if isinstance(path, exp.JSONPath) else str(path.name if path else "$")
+    text = (
+        path.sql(dialect="bigquery").strip("'\"")
+        if isinstance(path, exp.JSONPath)
+        else str(path.name if path else "$")
+    )
     if not JSON_PATH.fullmatch(text):
         raise UnsupportedError(f"The JSON path {text}")
     return text
 
 
-def json_scalar(_: Rewriter, node: exp.Expression) -> exp.Expression:
+def _if_json(rw: Rewriter, text: exp.Expression, found: exp.Expression) -> exp.Expression:
+    """Text that is not JSON gives NULL, not an error."""
+    if rw.kind(text) == "JSON":
+        return found
+    return exp.Case(ifs=[exp.If(this=call("json_valid", text), true=found)])
+
+
+def json_scalar(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     """JSON_VALUE and JSON_EXTRACT_SCALAR."""
-    return call("json_extract_string", call("json_value", node.this, json_path(node)), "$")
+    path = json_path(node)
+    return _if_json(rw, node.this, call("json_extract_string", call("json_value", node.this.copy(), path), "$"))
 
 
 def json_part(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     """JSON_QUERY and JSON_EXTRACT: the type of the input is kept."""
-    kind = rw.kind(node.this)
-    part = call("json_extract", node.this, json_path(node))
-    return part if kind == "JSON" else cast(part, "VARCHAR")
+    part = call("json_extract", node.this.copy(), json_path(node))
+    return part if rw.kind(node.this) == "JSON" else _if_json(rw, node.this, cast(part, "VARCHAR"))
 
 
 def json_array(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     """JSON_VALUE_ARRAY, JSON_QUERY_ARRAY and their older names."""
-    kind = rw.kind(node.this)
-    part = call("json_extract", node.this, json_path(node))
-    if isinstance(node, exp.JSONExtractArray):
-        part = cast(part, "JSON[]")
-        return part if kind == "JSON" else cast(part, "VARCHAR[]")
-    return cast(part, "VARCHAR[]")
+    part = cast(call("json_extract", node.this.copy(), json_path(node)), "JSON[]")
+    if isinstance(node, exp.JSONExtractArray) and rw.kind(node.this) == "JSON":
+        return part
+    if isinstance(node, exp.JSONValueArray):
+        part = call("json_extract", node.this.copy(), json_path(node))
+    return _if_json(rw, node.this, cast(part, "VARCHAR[]"))
 
 
 def json_text(rw: Rewriter, node: exp.Expression) -> exp.Expression:
@@ -304,7 +480,14 @@ def json_text(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     if node.args.get("to_json") or node.args.get("options"):
         raise UnsupportedError("TO_JSON")
     kind = rw.kind(node.this)
-    forms = {"VARCHAR": "VARCHAR", "INT": "BIGINT", "DOUBLE": "DOUBLE", "BOOLEAN": "PLAIN", "JSON": "PLAIN", "NULL": "PLAIN"}
+    forms = {
+        "VARCHAR": "VARCHAR",
+        "INT": "BIGINT",
+        "DOUBLE": "DOUBLE",
+        "BOOLEAN": "PLAIN",
+        "JSON": "PLAIN",
+        "NULL": "PLAIN",
+    }
     if kind not in forms:
         raise UnsupportedError(f"TO_JSON_STRING of {kind}")
     return call(f"bq_json_string__{forms[kind]}", node.this)
@@ -328,7 +511,11 @@ def bytes_literal(_: Rewriter, node: exp.Expression) -> exp.Expression:
 def structure(_: Rewriter, node: exp.Expression) -> exp.Expression:
     """STRUCT(...): fields without a name get BigQuery's names."""
     target = node.parent.args.get("to") if isinstance(node.parent, exp.Cast) else None
-    names = [m.name for m in target.expressions] if target is not None and target.this == exp.DataType.Type.STRUCT else []
+    names = (
+        [m.name for m in target.expressions]
+        if target is not None and target.this == exp.DataType.Type.STRUCT
+        else []
+    )
     if names and len(names) != len(node.expressions):
         raise StatementError("STRUCT type has another number of fields than the value")
     for position_, part in enumerate(list(node.expressions), 1):
@@ -338,7 +525,9 @@ def structure(_: Rewriter, node: exp.Expression) -> exp.Expression:
         if names:
             name = names[position_ - 1]
         value = part.this if isinstance(part, exp.Alias) else part
-        named = exp.PropertyEQ(this=exp.to_identifier(name or f"_field_{position_}", quoted=True), expression=value.copy())
+        named = exp.PropertyEQ(
+            this=exp.to_identifier(name or f"_field_{position_}", quoted=True), expression=value.copy()
+        )
         node.expressions[position_ - 1] = named
         named.parent, named.arg_key, named.index = node, "expressions", position_ - 1
     return node
@@ -367,7 +556,11 @@ def safe_divide(rw: Rewriter, node: exp.Expression) -> exp.Expression:
 def anonymous(_: Rewriter, node: exp.Expression) -> exp.Expression:
     """Functions that sqlglot does not know."""
     name, args = str(node.this), node.expressions
-    known = {"IEEE_DIVIDE": ("bq_ieee_divide", 2), "ERROR": ("error", 1), "TIMESTAMP_BUCKET": ("time_bucket", 2)}
+    known = {
+        "IEEE_DIVIDE": ("bq_ieee_divide", 2),
+        "ERROR": ("error", 1),
+        "TIMESTAMP_BUCKET": ("time_bucket", 2),
+    }
     if name.upper() not in known or len(args) != known[name.upper()][1]:
         raise UnsupportedError(f"The function {name.upper()}")
     if name.upper() == "TIMESTAMP_BUCKET":
@@ -388,7 +581,11 @@ def join_array(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     if rw.type_of(node.this).upper() != "VARCHAR[]":
         raise UnsupportedError("ARRAY_TO_STRING of something other than strings")
     null = node.args.get("null")
-    return call("bq_array_join_null", node.this, node.expression, null) if null is not None else call("array_to_string", node.this, node.expression)
+    return (
+        call("bq_array_join_null", node.this, node.expression, null)
+        if null is not None
+        else call("array_to_string", node.this, node.expression)
+    )
 
 
 def refuse(what: str) -> Handler:
@@ -402,23 +599,72 @@ def refuse(what: str) -> Handler:
 
 HANDLERS: dict[type[exp.Expression], Handler] = {
     **times.HANDLERS,
-    exp.Literal: number, exp.Cast: to_type, exp.TryCast: to_type, exp.Round: rounding("round"),
-    exp.Trunc: rounding("trunc"), exp.Ceil: rounding("ceil"), exp.Floor: rounding("floor"), exp.Sign: rounding("sign"),
-    exp.Sub: plus_minus, exp.Add: plus_minus, exp.ByteLength: byte_length, exp.Div: decimal_guard, exp.Avg: decimal_guard, exp.ArrayAgg: aggregated, exp.CountIf: counted_if,
-    exp.IgnoreNulls: aggregated, exp.GroupConcat: string_agg, exp.ApproxQuantiles: quantiles,
-    exp.ApproxDistinct: distinct_count, exp.Bracket: element, exp.Length: length, exp.Trim: trim,
-    exp.Substring: substring, exp.Left: edge("left"), exp.Right: edge("right"), exp.Pad: pad,
-    exp.StrPosition: position, exp.RegexpExtract: regexp_extract, exp.RegexpExtractAll: regexp_extract,
-    exp.Format: printf, exp.JSONExtractScalar: json_scalar, exp.JSONExtract: json_part,
-    exp.JSONValueArray: json_array, exp.JSONExtractArray: json_array, exp.JSONFormat: json_text, exp.Like: like,
-    exp.ByteString: bytes_literal, exp.Struct: structure, exp.SafeAdd: tried(exp.Add),
-    exp.SafeSubtract: tried(exp.Sub), exp.SafeMultiply: tried(exp.Mul), exp.SafeFunc: safe_call,
-    exp.SafeDivide: safe_divide, exp.Anonymous: anonymous, exp.ArrayConcat: concat_arrays,
+    exp.Literal: number,
+    exp.Cast: to_type,
+    exp.TryCast: to_type,
+    exp.Round: rounding("round"),
+    exp.Trunc: rounding("trunc"),
+    exp.Ceil: rounding("ceil"),
+    exp.Floor: rounding("floor"),
+    exp.Sign: rounding("sign"),
+    exp.Sub: plus_minus,
+    exp.Add: plus_minus,
+    exp.Neg: negative,
+    exp.Pow: lambda _, n: call("bq_pow", n.this, n.expression),
+    exp.Exp: lambda _, n: call("bq_exp", n.this),
+    exp.Log: lambda _, n: logarithm(n),
+    exp.BitwiseRightShift: lambda _, n: call("bq_shift_right", n.this, n.expression),
+    exp.Split: lambda _, n: exp.Case(
+        ifs=[exp.If(this=exp.Not(this=exp.Is(this=n.expression.copy(), expression=exp.Null())), true=n.copy())]
+    ),
+    exp.ByteLength: byte_length,
+    exp.Div: decimal_guard,
+    exp.Avg: decimal_guard,
+    exp.ArrayAgg: aggregated,
+    exp.CountIf: counted_if,
+    exp.IgnoreNulls: aggregated,
+    exp.GroupConcat: string_agg,
+    exp.ApproxQuantiles: quantiles,
+    exp.ApproxDistinct: distinct_count,
+    exp.Bracket: element,
+    exp.Length: length,
+    exp.Trim: trim,
+    exp.Substring: substring,
+    exp.Left: edge("left"),
+    exp.Right: edge("right"),
+    exp.Pad: pad,
+    exp.StrPosition: position,
+    exp.RegexpExtract: regexp_extract,
+    exp.RegexpExtractAll: regexp_extract,
+    exp.Format: printf,
+    exp.JSONExtractScalar: json_scalar,
+    exp.JSONExtract: json_part,
+    exp.JSONValueArray: json_array,
+    exp.JSONExtractArray: json_array,
+    exp.JSONFormat: json_text,
+    exp.Like: like,
+    exp.ByteString: bytes_literal,
+    exp.Struct: structure,
+    exp.SafeAdd: tried(exp.Add),
+    exp.SafeSubtract: tried(exp.Sub),
+    exp.SafeMultiply: tried(exp.Mul),
+    exp.SafeFunc: safe_call,
+    exp.SafeDivide: safe_divide,
+    exp.Anonymous: anonymous,
+    exp.ArrayConcat: concat_arrays,
     exp.ArrayToString: join_array,
     exp.RangeBucket: lambda _, n: call("bq_range_bucket", n.this, n.expression),
-    exp.SHA2Digest: lambda _, n: call("unhex", call("sha256", n.this)) if str(n.args.get("length")) == "256" else refuse("SHA512")(_, n),
-    exp.TableSample: refuse("TABLESAMPLE"), exp.Version: refuse("FOR SYSTEM_TIME AS OF"),
-    exp.Collate: refuse("COLLATE"), exp.Hint: refuse("A hint"), exp.Lateral: refuse("LATERAL"),
-    exp.MatchRecognize: refuse("MATCH_RECOGNIZE"), exp.Command: refuse("This statement"),
+    exp.SHA2Digest: lambda _, n: (
+        call("unhex", call("sha256", n.this))
+        if str(n.args.get("length")) == "256"
+        else refuse("SHA512")(_, n)
+    ),
+    exp.TableSample: refuse("TABLESAMPLE"),
+    exp.Version: refuse("FOR SYSTEM_TIME AS OF"),
+    exp.Collate: refuse("COLLATE"),
+    exp.Hint: refuse("A hint"),
+    exp.Lateral: refuse("LATERAL"),
+    exp.MatchRecognize: refuse("MATCH_RECOGNIZE"),
+    exp.Command: refuse("This statement"),
     exp.RespectNulls: refuse("RESPECT NULLS"),
-}  # fmt: skip
+}

@@ -15,10 +15,9 @@ CREATE OR REPLACE MACRO bq_range_bucket(x, bounds) AS
 -- CAST(x AS STRING)
 CREATE OR REPLACE MACRO bq_string__DOUBLE(x) AS CASE
   WHEN x IS NULL THEN NULL
-  WHEN isnan(x) THEN 'NaN' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'Infinity' ELSE '-Infinity' END
+  WHEN isnan(x) THEN 'nan' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'inf' ELSE '-inf' END
   WHEN x = 0 THEN '0'
   WHEN CAST(printf('%.15g', x) AS DOUBLE) = x THEN printf('%.15g', x)
-  WHEN CAST(printf('%.16g', x) AS DOUBLE) = x THEN printf('%.16g', x)
   ELSE printf('%.17g', x) END;
 CREATE OR REPLACE MACRO bq_string__DECIMAL(x) AS
   CASE WHEN contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.') ELSE CAST(x AS VARCHAR) END;
@@ -40,6 +39,7 @@ CREATE OR REPLACE MACRO bq_int64__PLAIN(x) AS CAST(x AS BIGINT);
 CREATE OR REPLACE MACRO bq_int64__VARCHAR(x) AS CASE
   WHEN x IS NULL THEN NULL
   WHEN regexp_full_match(x, '\s*[+-]?[0-9]+\s*') THEN CAST(trim(x) AS BIGINT)
+  WHEN regexp_full_match(x, '\s*0[xX][0-9a-fA-F]{1,15}\s*') THEN CAST(lower(trim(x)) AS BIGINT)
   ELSE bq_fail('Bad int64 value: ' || x) END;
 CREATE OR REPLACE MACRO bq_bool__VARCHAR(x) AS CASE
   WHEN x IS NULL THEN NULL WHEN lower(x) = 'true' THEN TRUE WHEN lower(x) = 'false' THEN FALSE
@@ -77,7 +77,7 @@ CREATE OR REPLACE MACRO bq_json_string__PLAIN(x) AS CASE WHEN x IS NULL THEN 'nu
 CREATE OR REPLACE MACRO bq_json_string__BIGINT(x) AS CASE
   WHEN x IS NULL THEN 'null' WHEN abs(x) > 9007199254740992 THEN '"' || x || '"' ELSE CAST(x AS VARCHAR) END;
 CREATE OR REPLACE MACRO bq_json_string__DOUBLE(x) AS CASE
-  WHEN x IS NULL THEN 'null' WHEN isnan(x) OR isinf(x) THEN '"' || bq_string__DOUBLE(x) || '"' ELSE bq_string__DOUBLE(x) END;
+  WHEN x IS NULL THEN 'null' WHEN isnan(x) THEN '"NaN"' WHEN isinf(x) THEN CASE WHEN x > 0 THEN '"Infinity"' ELSE '"-Infinity"' END ELSE bq_string__DOUBLE(x) END;
 CREATE OR REPLACE MACRO bq_left(x, n) AS
   CASE WHEN n < 0 THEN CAST(bq_fail('Second argument in LEFT() cannot be negative') AS VARCHAR) ELSE "left"(x, n) END;
 CREATE OR REPLACE MACRO bq_right(x, n) AS
@@ -85,3 +85,17 @@ CREATE OR REPLACE MACRO bq_right(x, n) AS
 CREATE OR REPLACE MACRO bq_array_concat(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL ELSE list_concat(a, b) END;
 CREATE OR REPLACE MACRO bq_array_join_null(list, sep, absent) AS
   array_to_string(list_transform(list, lambda x: coalesce(x, absent)), sep);
+
+-- A float function that has no answer, or one too large, is an error.
+CREATE OR REPLACE MACRO bq_finite(r, a, name) AS CASE
+  WHEN (isnan(r) AND NOT isnan(a)) OR (isinf(r) AND NOT isinf(a)) THEN CAST(bq_fail('Floating point error in function: ' || name) AS DOUBLE)
+  ELSE r END;
+CREATE OR REPLACE MACRO bq_pow(a, b) AS bq_finite(power(CAST(a AS DOUBLE), CAST(b AS DOUBLE)), CAST(a AS DOUBLE) + CAST(b AS DOUBLE), 'POW');
+CREATE OR REPLACE MACRO bq_exp(a) AS bq_finite(exp(CAST(a AS DOUBLE)), CAST(a AS DOUBLE), 'EXP');
+-- Shifting right fills with zeros.
+CREATE OR REPLACE MACRO bq_shift_right(a, b) AS CASE
+  WHEN a >= 0 OR b = 0 THEN a >> b
+  ELSE CAST((CAST(a AS HUGEINT) + CAST('18446744073709551616' AS HUGEINT)) // CAST(power(2, b) AS HUGEINT) AS BIGINT) END;
+-- FORMAT('%t'): whole floats keep their point.
+CREATE OR REPLACE MACRO bq_display__DOUBLE(x) AS
+  CASE WHEN regexp_full_match(bq_string__DOUBLE(x), '-?[0-9]+') THEN bq_string__DOUBLE(x) || '.0' ELSE bq_string__DOUBLE(x) END;

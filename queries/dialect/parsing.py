@@ -22,7 +22,11 @@ def _parsed(text: str) -> exp.Expression:
     if len(text.encode()) > MAX_TEXT:
         raise StatementError("The query is too large. The maximum query length is 1 MB")
     try:
-        trees = [t for t in sqlglot.parse(text, read="bigquery") if t is not None and not isinstance(t, exp.Semicolon)]
+        trees = [
+            t
+            for t in sqlglot.parse(text, read="bigquery")
+            if t is not None and not isinstance(t, exp.Semicolon)
+        ]
     except ParseError as error:
         first = error.errors[0] if error.errors else {}
         near = str(first.get("highlight") or "")

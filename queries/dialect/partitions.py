@@ -36,7 +36,9 @@ def scans(tree: exp.Expression, *, demand: bool = True) -> list[Scan]:
     found = []
     for node in tree.find_all(exp.Table):
         info = node.meta.get(INFO)
-        if info is None or (node.arg_key == "this" and isinstance(node.parent, exp.Insert | exp.Create | exp.Schema)):
+        if info is None or (
+            node.arg_key == "this" and isinstance(node.parent, exp.Insert | exp.Create | exp.Schema)
+        ):
             continue
         filters: tuple[exp.Expression, ...] = ()
         if info.partition_column is not None:
@@ -50,7 +52,9 @@ def scans(tree: exp.Expression, *, demand: bool = True) -> list[Scan]:
     return found
 
 
-def _filters(node: exp.Expression, column: str, alias: str, tree: exp.Expression, depth: int) -> Iterator[exp.Expression]:
+def _filters(
+    node: exp.Expression, column: str, alias: str, tree: exp.Expression, depth: int
+) -> Iterator[exp.Expression]:
     """Give the conditions on `alias.column` that hold for every row read from a relation."""
     if depth > 50:
         return
@@ -71,7 +75,9 @@ def _filters(node: exp.Expression, column: str, alias: str, tree: exp.Expression
         yield from _outer(scope, column, out, tree, depth)
 
 
-def _outer(scope: exp.Select, column: str, out: str, tree: exp.Expression, depth: int) -> Iterator[exp.Expression]:
+def _outer(
+    scope: exp.Select, column: str, out: str, tree: exp.Expression, depth: int
+) -> Iterator[exp.Expression]:
     holder: exp.Expression | None = scope.parent
     while isinstance(holder, exp.SetOperation | exp.Subquery) and not _named(holder):
         holder = holder.parent
@@ -158,14 +164,22 @@ def _passes_through(select: exp.Select, column: str, alias: str) -> str | None:
     name = None
     for item in select.expressions:
         inner = item.unalias()
-        if isinstance(inner, exp.Column) and inner.name.lower() == column.lower() and inner.table.lower() in {"", alias.lower()}:
+        if (
+            isinstance(inner, exp.Column)
+            and inner.name.lower() == column.lower()
+            and inner.table.lower() in {"", alias.lower()}
+        ):
             name = item.alias_or_name
-        if isinstance(inner, exp.Star) or (isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star)):
+        if isinstance(inner, exp.Star) or (
+            isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star)
+        ):
             name = name or column
     if name is None:
         return None
     for window in select.find_all(exp.Window):
-        if window.find_ancestor(exp.Select) is select and not _among(window.args.get("partition_by") or [], column):
+        if window.find_ancestor(exp.Select) is select and not _among(
+            window.args.get("partition_by") or [], column
+        ):
             return None
     group = select.args.get("group")
     if group is not None and not _among(group.expressions, column, select):

@@ -58,7 +58,9 @@ def _resolve_one(node: exp.Table, lookup: Lookup, depth: int) -> list[TableInfo]
     if info.where_dataset is not None:
         test = exp.EQ(this=exp.column("table_schema"), expression=literal(info.where_dataset))
         inner = exp.Select(expressions=[exp.Star()]).from_(node.copy()).where(test)
-        node.replace(exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True))))
+        node.replace(
+            exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+        )
     else:
         node.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
     return [info]
@@ -118,7 +120,11 @@ def name_results(tree: exp.Expression) -> None:
     for position, item in enumerate(list(tree.expressions)):
         if isinstance(item, exp.Alias | exp.Star | exp.Column):
             continue
-        name = item.name if isinstance(item, exp.Dot) and isinstance(item.expression, exp.Identifier) else f"f{unnamed}_"
+        name = (
+            item.name
+            if isinstance(item, exp.Dot) and isinstance(item.expression, exp.Identifier)
+            else f"f{unnamed}_"
+        )
         alias = exp.Alias(this=item.copy(), alias=exp.to_identifier(name, quoted=True))
         unnamed += name == f"f{unnamed}_"
         tree.expressions[position] = alias
@@ -133,7 +139,8 @@ def expand_group_aliases(select: exp.Select) -> None:
     names = {
         item.alias.lower(): position
         for position, item in enumerate(select.expressions, 1)
-        if isinstance(item, exp.Alias) and not (isinstance(item.this, exp.Column) and item.this.name.lower() == item.alias.lower())
+        if isinstance(item, exp.Alias)
+        and not (isinstance(item.this, exp.Column) and item.this.name.lower() == item.alias.lower())
     }
     if any(item.is_star for item in select.expressions):
         return
@@ -154,13 +161,17 @@ def unnest(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     array, offset = node.expressions[0], node.args.get("offset")
     kind = rw.type_of(array)
     if not kind.endswith("]"):
-        raise StatementError(f"Values referenced in UNNEST must be arrays. UNNEST contains expression of type {kind}")
+        raise StatementError(
+            f"Values referenced in UNNEST must be arrays. UNNEST contains expression of type {kind}"
+        )
     alias_node = node.args.get("alias")
     columns = alias_node.columns if alias_node is not None else []
     alias = columns[0].name if columns else (alias_node.name if alias_node is not None else "")
     offset_name = (offset.name if isinstance(offset, exp.Identifier) else "offset") if offset else ""
     struct = kind.upper().startswith("STRUCT")
-    if any(item.is_star and isinstance(item, exp.Star) for item in select.expressions) and (struct or offset_name):
+    if any(item.is_star and isinstance(item, exp.Star) for item in select.expressions) and (
+        struct or offset_name
+    ):
         return _spread(node, array, alias, offset_name, struct=struct)
     name = alias or f"_u{abs(hash(array.sql())) % 10**8}"
     if struct:
@@ -172,20 +183,35 @@ def unnest(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _spread(node: exp.Expression, array: exp.Expression, alias: str, offset: str, *, struct: bool) -> exp.Expression:
+def _spread(
+    node: exp.Expression, array: exp.Expression, alias: str, offset: str, *, struct: bool
+) -> exp.Expression:
     """Build the form whose * gives the fields (and the offset)."""
     items: list[exp.Expression] = []
     value = exp.column("e", table="u")
-    items.append(exp.Anonymous(this="unnest", expressions=[value]) if struct else exp.alias_(value, alias or "f0_", quoted=True))
-    inner = exp.Unnest(expressions=[array.copy()], alias=exp.TableAlias(this=exp.to_identifier("u"), columns=[exp.to_identifier("e")]))
+    items.append(
+        exp.Anonymous(this="unnest", expressions=[value])
+        if struct
+        else exp.alias_(value, alias or "f0_", quoted=True)
+    )
+    inner = exp.Unnest(
+        expressions=[array.copy()],
+        alias=exp.TableAlias(this=exp.to_identifier("u"), columns=[exp.to_identifier("e")]),
+    )
     if offset:
         inner.set("offset", exp.to_identifier("o"))
         inner.set("alias", exp.TableAlias(columns=[exp.to_identifier("e")]))
-        items = [exp.Anonymous(this="unnest", expressions=[exp.column("e")]) if struct else exp.alias_(exp.column("e"), alias or "f0_", quoted=True)]
+        items = [
+            exp.Anonymous(this="unnest", expressions=[exp.column("e")])
+            if struct
+            else exp.alias_(exp.column("e"), alias or "f0_", quoted=True)
+        ]
         items.append(exp.alias_(exp.Sub(this=exp.column("o"), expression=literal(1)), offset, quoted=True))
     body = exp.Select(expressions=items)
     body.set("from_", exp.From(this=inner))
-    return exp.Subquery(this=body, alias=exp.TableAlias(this=exp.to_identifier(alias or "_spread", quoted=True)))
+    return exp.Subquery(
+        this=body, alias=exp.TableAlias(this=exp.to_identifier(alias or "_spread", quoted=True))
+    )
 
 
 def _qualify_fields(rw: Rewriter, select: exp.Select, array: exp.Expression, name: str) -> None:

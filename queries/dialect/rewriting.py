@@ -17,13 +17,37 @@ from queries.dialect.errors import DialectError, StatementError, UnsupportedErro
 Describe = Callable[[str], list[tuple[str, str]]]  # text -> (column, DuckDB type) of its result
 Handler = Callable[["Rewriter", exp.Expression], exp.Expression]
 
-FIRST = ("with_", "with", "from_", "from", "using", "joins", "laterals", "where", "expressions", "this", "group", "having", "qualify")
+FIRST = (
+    "with_",
+    "with",
+    "from_",
+    "from",
+    "using",
+    "joins",
+    "laterals",
+    "where",
+    "expressions",
+    "this",
+    "group",
+    "having",
+    "qualify",
+)
 INT_TYPES = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UBIGINT", "UINTEGER"}
 KINDS = {
-    "TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ", "DOUBLE": "DOUBLE", "FLOAT": "DOUBLE", "VARCHAR": "VARCHAR",
-    "BOOLEAN": "BOOLEAN", "DATE": "DATE", "TIME": "TIME", "TIMESTAMP": "TIMESTAMP", "BLOB": "BLOB",
-    "JSON": "JSON", "INTERVAL": "INTERVAL", '"NULL"': "NULL", "NULL": "NULL",
-}  # fmt: skip
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ",
+    "DOUBLE": "DOUBLE",
+    "FLOAT": "DOUBLE",
+    "VARCHAR": "VARCHAR",
+    "BOOLEAN": "BOOLEAN",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "TIMESTAMP": "TIMESTAMP",
+    "BLOB": "BLOB",
+    "JSON": "JSON",
+    "INTERVAL": "INTERVAL",
+    '"NULL"': "NULL",
+    "NULL": "NULL",
+}
 
 
 def call(name: str, *args: exp.Expression | str | int) -> exp.Anonymous:
@@ -105,7 +129,11 @@ class Rewriter:
         if isinstance(node, exp.Paren):
             return self.type_of(node.this)
         if isinstance(node, exp.Cast) and not node.meta.get("raw"):
-            return str(node.to.sql(dialect="duckdb")).replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE").replace("TEXT", "VARCHAR")
+            return (
+                str(node.to.sql(dialect="duckdb"))
+                .replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
+                .replace("TEXT", "VARCHAR")
+            )
         if isinstance(node, exp.Literal):
             return "VARCHAR" if node.is_string else "BIGINT"
         first: DialectError | None = None
@@ -182,7 +210,9 @@ def _probes(shown: exp.Expression, node: exp.Expression | None = None) -> Iterat
     text = inner.sql(dialect="duckdb")
     for depth in range(1, max(len(scopes), 1) + 1):
         sources = [s for scope in reversed(scopes[:depth]) for s in _sources(scope, node)]
-        yield f"{prefix}SELECT {text}" + (f" FROM {' '.join(sources)[1:].strip()}" if sources else "") + grouped
+        yield (
+            f"{prefix}SELECT {text}" + (f" FROM {' '.join(sources)[1:].strip()}" if sources else "") + grouped
+        )
 
 
 def _grouping(inner: exp.Expression, scope: exp.Expression) -> str:
@@ -228,7 +258,9 @@ def _inside(node: exp.Expression, holder: exp.Expression) -> bool:
     return False
 
 
-def _replace_aliases(shown: exp.Expression, node: exp.Expression, scope: exp.Expression | None) -> exp.Expression:
+def _replace_aliases(
+    shown: exp.Expression, node: exp.Expression, scope: exp.Expression | None
+) -> exp.Expression:
     """Copy an expression, with the aliases of its SELECT list spelled out."""
     copy = shown.copy()
     if not isinstance(scope, exp.Select) or any(_inside(node, e) for e in scope.expressions):

@@ -10,13 +10,25 @@ from queries.dialect.errors import StatementError, UnsupportedError
 from queries.dialect.rewriting import Handler, Rewriter, call, cast, literal, text_of
 
 MICROSECONDS = {
-    "MICROSECOND": 1, "MILLISECOND": 1_000, "SECOND": 1_000_000, "MINUTE": 60_000_000,
-    "HOUR": 3_600_000_000, "DAY": 86_400_000_000,
-}  # fmt: skip
+    "MICROSECOND": 1,
+    "MILLISECOND": 1_000,
+    "SECOND": 1_000_000,
+    "MINUTE": 60_000_000,
+    "HOUR": 3_600_000_000,
+    "DAY": 86_400_000_000,
+}
 MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 TRUNCATIONS = {
-    "MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "MONTH", "QUARTER", "YEAR",
-}  # fmt: skip
+    "MICROSECOND",
+    "MILLISECOND",
+    "SECOND",
+    "MINUTE",
+    "HOUR",
+    "DAY",
+    "MONTH",
+    "QUARTER",
+    "YEAR",
+}
 WEEKDAYS = {"MONDAY": 0, "TUESDAY": 6, "WEDNESDAY": 5, "THURSDAY": 4, "FRIDAY": 3, "SATURDAY": 2, "SUNDAY": 1}
 # Directives that DuckDB's strftime writes exactly as BigQuery does.
 WRITABLE = set("YmdHMSjaAbBypIuwGVUW%")
@@ -35,12 +47,27 @@ def unit_of(node: exp.Expression | None, default: str = "DAY") -> str:
 def interval(amount: exp.Expression, unit: str) -> exp.Expression:
     """Build a DuckDB interval of `amount` units."""
     if unit in MICROSECONDS and unit != "DAY":
-        return call("to_microseconds", exp.Mul(this=exp.Paren(this=cast(amount, "BIGINT")), expression=literal(MICROSECONDS[unit])))
+        return call(
+            "to_microseconds",
+            exp.Mul(this=exp.Paren(this=cast(amount, "BIGINT")), expression=literal(MICROSECONDS[unit])),
+        )
     days = {"DAY": 1, "WEEK": 7}
     if unit in days:
-        return call("to_days", cast(exp.Mul(this=exp.Paren(this=cast(amount, "INTEGER")), expression=literal(days[unit])), "INTEGER"))
+        return call(
+            "to_days",
+            cast(
+                exp.Mul(this=exp.Paren(this=cast(amount, "INTEGER")), expression=literal(days[unit])),
+                "INTEGER",
+            ),
+        )
     if unit in MONTHS:
-        return call("to_months", cast(exp.Mul(this=exp.Paren(this=cast(amount, "INTEGER")), expression=literal(MONTHS[unit])), "INTEGER"))
+        return call(
+            "to_months",
+            cast(
+                exp.Mul(this=exp.Paren(this=cast(amount, "INTEGER")), expression=literal(MONTHS[unit])),
+                "INTEGER",
+            ),
+        )
     raise UnsupportedError(f"An interval in {unit}")
 
 
@@ -56,7 +83,9 @@ def _shift(sign: type[exp.Binary], default: str) -> Handler:
         if kind in {"VARCHAR", "NULL"}:
             base, kind = cast(base, default), default
         if kind not in {"DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIME"}:
-            raise StatementError(f"No matching signature for function {node.sql_name()} for argument types: {kind}")
+            raise StatementError(
+                f"No matching signature for function {node.sql_name()} for argument types: {kind}"
+            )
         if kind == "TIMESTAMPTZ" and unit in MONTHS:
             raise StatementError(f"{node.sql_name()} does not support the {unit} date part")
         moved = sign(this=exp.Paren(this=base), expression=step)
@@ -80,7 +109,12 @@ def timestamp_diff(_: Rewriter, node: exp.Expression) -> exp.Expression:
     unit = unit_of(node.args.get("unit"))
     if unit not in MICROSECONDS:
         raise StatementError(f"TIMESTAMP_DIFF does not support the {unit} date part")
-    return call("bq_elapsed", cast(node.this, "TIMESTAMPTZ"), cast(node.expression, "TIMESTAMPTZ"), literal(MICROSECONDS[unit]))
+    return call(
+        "bq_elapsed",
+        cast(node.this, "TIMESTAMPTZ"),
+        cast(node.expression, "TIMESTAMPTZ"),
+        literal(MICROSECONDS[unit]),
+    )
 
 
 def boundary_diff(rw: Rewriter, node: exp.Expression) -> exp.Expression:
@@ -162,7 +196,9 @@ def _part(unit: str, base: exp.Expression) -> exp.Expression:
         return exp.Paren(this=exp.Add(this=call("date_part", "dow", base), expression=literal(1)))
     if unit in {"MILLISECOND", "MICROSECOND"}:
         divisor = 1_000 if unit == "MILLISECOND" else 1_000_000
-        return exp.Paren(this=exp.Mod(this=call("date_part", unit.lower(), base), expression=literal(divisor)))
+        return exp.Paren(
+            this=exp.Mod(this=call("date_part", unit.lower(), base), expression=literal(divisor))
+        )
     raise UnsupportedError(f"EXTRACT({unit})")
 
 
@@ -188,7 +224,9 @@ def to_timestamp(rw: Rewriter, node: exp.Expression) -> exp.Expression:
         raise StatementError(f"No matching signature for function TIMESTAMP for argument types: {kind}")
     if kind == "VARCHAR" and zone is None:
         return cast(base, "TIMESTAMPTZ")
-    return exp.Paren(this=exp.AtTimeZone(this=exp.Paren(this=cast(base, "TIMESTAMP")), zone=zone or literal("UTC")))
+    return exp.Paren(
+        this=exp.AtTimeZone(this=exp.Paren(this=cast(base, "TIMESTAMP")), zone=zone or literal("UTC"))
+    )
 
 
 def to_datetime(rw: Rewriter, node: exp.Expression) -> exp.Expression:
@@ -221,12 +259,16 @@ def to_string(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     if zone is not None and kind == "TIMESTAMPTZ":
         if text_of(zone, "A time zone of STRING()").upper() != "UTC":
             raise UnsupportedError("STRING() in a time zone other than UTC")
-    return call(f"bq_string__{kind}" if kind in {"TIMESTAMPTZ", "TIMESTAMP", "TIME"} else "bq_string__PLAIN", base)
+    return call(
+        f"bq_string__{kind}" if kind in {"TIMESTAMPTZ", "TIMESTAMP", "TIME"} else "bq_string__PLAIN", base
+    )
 
 
 def current_datetime(_: Rewriter, node: exp.Expression) -> exp.Expression:
     """CURRENT_DATETIME([zone]), CURRENT_TIME([zone]), CURRENT_DATE([zone])."""
-    local = exp.Paren(this=exp.AtTimeZone(this=call("get_current_timestamp"), zone=node.this or literal("UTC")))
+    local = exp.Paren(
+        this=exp.AtTimeZone(this=call("get_current_timestamp"), zone=node.this or literal("UTC"))
+    )
     if isinstance(node, exp.CurrentDatetime):
         return local
     return cast(local, "DATE" if isinstance(node, exp.CurrentDate) else "TIME")
@@ -236,14 +278,19 @@ def unix_to_time(_: Rewriter, node: exp.Expression) -> exp.Expression:
     """TIMESTAMP_SECONDS, TIMESTAMP_MILLIS, TIMESTAMP_MICROS."""
     scale = node.args.get("scale")
     factor = 10 ** (6 - (int(scale.name) if scale is not None else 0))
-    return call("make_timestamptz", cast(exp.Mul(this=exp.Paren(this=cast(node.this, "BIGINT")), expression=literal(factor)), "BIGINT"))
+    return call(
+        "make_timestamptz",
+        cast(exp.Mul(this=exp.Paren(this=cast(node.this, "BIGINT")), expression=literal(factor)), "BIGINT"),
+    )
 
 
 def _unix(name: str) -> Handler:
     def handle(rw: Rewriter, node: exp.Expression) -> exp.Expression:
         kind = rw.kind(node.this)
         if kind not in {"TIMESTAMPTZ", "NULL", "VARCHAR"}:
-            raise StatementError(f"No matching signature for function {node.sql_name()} for argument types: {kind}")
+            raise StatementError(
+                f"No matching signature for function {node.sql_name()} for argument types: {kind}"
+            )
         return call(name, cast(node.this, "TIMESTAMPTZ"))
 
     return handle
@@ -260,7 +307,13 @@ def format_time(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     """FORMAT_DATE, FORMAT_DATETIME, FORMAT_TIMESTAMP, FORMAT_TIME."""
     form = _check_format(text_of(node.args.get("format"), "A time format"), WRITABLE)
     wrapped, zone = node.this, node.args.get("zone")
-    base = wrapped.this if isinstance(wrapped, exp.TsOrDsToDate | exp.TsOrDsToTimestamp | exp.TsOrDsToDatetime | exp.TsOrDsToTime) else wrapped
+    base = (
+        wrapped.this
+        if isinstance(
+            wrapped, exp.TsOrDsToDate | exp.TsOrDsToTimestamp | exp.TsOrDsToDatetime | exp.TsOrDsToTime
+        )
+        else wrapped
+    )
     kind = rw.kind(base)
     if kind == "TIMESTAMPTZ":
         base = exp.AtTimeZone(this=exp.Paren(this=base), zone=zone or literal("UTC"))
@@ -274,7 +327,9 @@ def format_time(rw: Rewriter, node: exp.Expression) -> exp.Expression:
 def parse_time(_: Rewriter, node: exp.Expression) -> exp.Expression:
     """PARSE_DATE, PARSE_DATETIME, PARSE_TIMESTAMP, PARSE_TIME."""
     form = _check_format(text_of(node.args.get("format"), "A time format"), READABLE)
-    parsed = call("strptime", exp.DPipe(this=literal("1970 "), expression=exp.Paren(this=node.this)), "%Y " + form)
+    parsed = call(
+        "strptime", exp.DPipe(this=literal("1970 "), expression=exp.Paren(this=node.this)), "%Y " + form
+    )
     if isinstance(node, exp.StrToDate):
         return cast(parsed, "DATE")
     if isinstance(node, exp.ParseTime):
@@ -293,7 +348,12 @@ def last_day(_: Rewriter, node: exp.Expression) -> exp.Expression:
 
 def from_unix_date(_: Rewriter, node: exp.Expression) -> exp.Expression:
     """DATE_FROM_UNIX_DATE(n)."""
-    return cast(exp.Add(this=cast(literal("1970-01-01"), "DATE"), expression=call("to_days", cast(node.this, "INTEGER"))), "DATE")
+    return cast(
+        exp.Add(
+            this=cast(literal("1970-01-01"), "DATE"), expression=call("to_days", cast(node.this, "INTEGER"))
+        ),
+        "DATE",
+    )
 
 
 def keep(_: Rewriter, node: exp.Expression) -> exp.Expression:
@@ -302,18 +362,44 @@ def keep(_: Rewriter, node: exp.Expression) -> exp.Expression:
 
 
 HANDLERS: dict[type[exp.Expression], Handler] = {
-    exp.DateAdd: _shift(exp.Add, "DATE"), exp.DateSub: _shift(exp.Sub, "DATE"),
-    exp.TimestampAdd: _shift(exp.Add, "TIMESTAMPTZ"), exp.TimestampSub: _shift(exp.Sub, "TIMESTAMPTZ"),
-    exp.DatetimeAdd: _shift(exp.Add, "TIMESTAMP"), exp.DatetimeSub: _shift(exp.Sub, "TIMESTAMP"),
-    exp.TimeAdd: _shift(exp.Add, "TIME"), exp.TimeSub: _shift(exp.Sub, "TIME"), exp.Interval: interval_literal,
-    exp.TimestampDiff: timestamp_diff, exp.DateDiff: boundary_diff, exp.DatetimeDiff: boundary_diff,
-    exp.TimeDiff: boundary_diff, exp.DateTrunc: truncate, exp.TimestampTrunc: truncate,
-    exp.DatetimeTrunc: truncate, exp.Extract: extract, exp.Date: to_date, exp.Timestamp: to_timestamp,
-    exp.Datetime: to_datetime, exp.TsOrDsToDatetime: to_datetime, exp.TsOrDsToTime: to_time, exp.Time: to_time,
-    exp.TsOrDsToDate: keep, exp.TsOrDsToTimestamp: keep, exp.String: to_string,
-    exp.CurrentDatetime: current_datetime, exp.CurrentDate: current_datetime, exp.CurrentTime: current_datetime,
-    exp.UnixToTime: unix_to_time, exp.UnixSeconds: _unix("bq_unix_seconds"), exp.UnixMillis: _unix("bq_unix_millis"),
-    exp.UnixMicros: _unix("epoch_us"), exp.TimeToStr: format_time, exp.StrToDate: parse_time,
-    exp.StrToTime: parse_time, exp.ParseDatetime: parse_time, exp.ParseTime: parse_time, exp.LastDay: last_day,
+    exp.DateAdd: _shift(exp.Add, "DATE"),
+    exp.DateSub: _shift(exp.Sub, "DATE"),
+    exp.TimestampAdd: _shift(exp.Add, "TIMESTAMPTZ"),
+    exp.TimestampSub: _shift(exp.Sub, "TIMESTAMPTZ"),
+    exp.DatetimeAdd: _shift(exp.Add, "TIMESTAMP"),
+    exp.DatetimeSub: _shift(exp.Sub, "TIMESTAMP"),
+    exp.TimeAdd: _shift(exp.Add, "TIME"),
+    exp.TimeSub: _shift(exp.Sub, "TIME"),
+    exp.Interval: interval_literal,
+    exp.TimestampDiff: timestamp_diff,
+    exp.DateDiff: boundary_diff,
+    exp.DatetimeDiff: boundary_diff,
+    exp.TimeDiff: boundary_diff,
+    exp.DateTrunc: truncate,
+    exp.TimestampTrunc: truncate,
+    exp.DatetimeTrunc: truncate,
+    exp.Extract: extract,
+    exp.Date: to_date,
+    exp.Timestamp: to_timestamp,
+    exp.Datetime: to_datetime,
+    exp.TsOrDsToDatetime: to_datetime,
+    exp.TsOrDsToTime: to_time,
+    exp.Time: to_time,
+    exp.TsOrDsToDate: keep,
+    exp.TsOrDsToTimestamp: keep,
+    exp.String: to_string,
+    exp.CurrentDatetime: current_datetime,
+    exp.CurrentDate: current_datetime,
+    exp.CurrentTime: current_datetime,
+    exp.UnixToTime: unix_to_time,
+    exp.UnixSeconds: _unix("bq_unix_seconds"),
+    exp.UnixMillis: _unix("bq_unix_millis"),
+    exp.UnixMicros: _unix("epoch_us"),
+    exp.TimeToStr: format_time,
+    exp.StrToDate: parse_time,
+    exp.StrToTime: parse_time,
+    exp.ParseDatetime: parse_time,
+    exp.ParseTime: parse_time,
+    exp.LastDay: last_day,
     exp.DateFromUnixDate: from_unix_date,
-}  # fmt: skip
+}

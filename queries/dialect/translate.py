@@ -112,12 +112,22 @@ class Translator:
                 used.append(name)
         return used
 
-    def _scan(self, scan: Scan, columns: frozenset[str] | None) -> tuple[TableInfo, frozenset[str] | None, str]:
+    def _scan(
+        self, scan: Scan, columns: frozenset[str] | None
+    ) -> tuple[TableInfo, frozenset[str] | None, str]:
         if not scan.filters:
             return scan.info, columns, ""
         condition = exp.and_(*scan.filters)
         select = exp.Select(expressions=[exp.Star()]).where(condition)
-        select.set("from_", exp.From(this=exp.Table(this=exp.to_identifier(scan.info.relation, quoted=True), db=exp.to_identifier(scan.info.schema, quoted=True))))
+        select.set(
+            "from_",
+            exp.From(
+                this=exp.Table(
+                    this=exp.to_identifier(scan.info.relation, quoted=True),
+                    db=exp.to_identifier(scan.info.schema, quoted=True),
+                )
+            ),
+        )
         self._bind(select)
         self._rewriter(select, [scan.info]).rewrite(select)
         return scan.info, columns, select.args["where"].this.sql(dialect="duckdb")

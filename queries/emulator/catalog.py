@@ -81,9 +81,15 @@ class Entry:
     def info(self) -> TableInfo:
         """Give what the translator must know."""
         return TableInfo(
-            self.dataset, self.name, self.schema_name, self.name, self.fields,
-            self.partition_column, self.needs_filter, (self.body.get("view") or {}).get("query"),
-        )  # fmt: skip
+            self.dataset,
+            self.name,
+            self.schema_name,
+            self.name,
+            self.fields,
+            self.partition_column,
+            self.needs_filter,
+            (self.body.get("view") or {}).get("query"),
+        )
 
 
 class Catalog:
@@ -144,7 +150,9 @@ class Catalog:
     def tables(self, dataset: str) -> list[Entry]:
         """List the tables of a dataset by name."""
         self.dataset(dataset)
-        return sorted((e for (d, n), e in list(self._entries.items()) if n and d == dataset), key=lambda e: e.name)
+        return sorted(
+            (e for (d, n), e in list(self._entries.items()) if n and d == dataset), key=lambda e: e.name
+        )
 
     def has(self, dataset: str, name: str = "") -> bool:
         """Tell whether a dataset or table exists."""
@@ -158,14 +166,18 @@ class Catalog:
             InvalidError: The name is not allowed.
         """
         if not DATASET_ID.fullmatch(dataset):
-            raise InvalidError(f'Invalid dataset ID "{dataset}". Dataset IDs must be alphanumeric (plus underscores) and at most 1024 characters long.')
+            raise InvalidError(
+                f'Invalid dataset ID "{dataset}". Dataset IDs must be alphanumeric (plus underscores) and at most 1024 characters long.'
+            )
         with self._lock, self.database.write_lock:
             if any(e.dataset.lower() == dataset.lower() for e in self.datasets()):
                 raise DuplicateError(f"Already Exists: Dataset {self.project}:{dataset}")
             now = self._clock_ms()
             with self.database.transaction() as session:
                 session.execute(f"CREATE SCHEMA {quote('d_' + dataset)}")
-                session.execute("INSERT INTO _bq.datasets VALUES (?, ?, ?, ?)", [dataset, json.dumps(body), now, now])
+                session.execute(
+                    "INSERT INTO _bq.datasets VALUES (?, ?, ?, ?)", [dataset, json.dumps(body), now, now]
+                )
             self.version += 1
             return self._put(dataset, "", body, now, now)
 
@@ -180,7 +192,9 @@ class Catalog:
             self.dataset(dataset)
             tables = self.tables(dataset)
             if tables and not contents:
-                raise InvalidError(f"Dataset {self.project}:{dataset} is still in use", reason="resourceInUse")
+                raise InvalidError(
+                    f"Dataset {self.project}:{dataset} is still in use", reason="resourceInUse"
+                )
             with self.database.transaction() as session:
                 session.execute(f"DROP SCHEMA {quote('d_' + dataset)} CASCADE")
                 session.execute("DELETE FROM _bq.tables WHERE dataset = ?", [dataset])
@@ -214,7 +228,10 @@ class Catalog:
                     _drop(session, old)
                 if not entry.is_view:
                     session.execute(f"CREATE TABLE {entry.relation} ({_columns(entry.fields)})")
-                session.execute("INSERT INTO _bq.tables VALUES (?, ?, ?, ?, ?)", [dataset, name, json.dumps(body), now, now])
+                session.execute(
+                    "INSERT INTO _bq.tables VALUES (?, ?, ?, ?, ?)",
+                    [dataset, name, json.dumps(body), now, now],
+                )
             self.version += 1
             self._entries[dataset, name] = entry
             return entry
@@ -244,12 +261,21 @@ class Catalog:
             added = [] if entry.is_view or not entry.name else _added(entry.fields, fields)
             with self.database.transaction() as session:
                 for field in added:
-                    session.execute(f"ALTER TABLE {entry.relation} ADD COLUMN {quote(field.name)} {field.sql()}")
+                    session.execute(
+                        f"ALTER TABLE {entry.relation} ADD COLUMN {quote(field.name)} {field.sql()}"
+                    )
                 for field in _relaxed(entry.fields, fields) if entry.name and not entry.is_view else ():
-                    session.execute(f"ALTER TABLE {entry.relation} ALTER COLUMN {quote(field.name)} DROP NOT NULL")
-                where, values = ("tables", [entry.dataset, entry.name]) if entry.name else ("datasets", [entry.dataset])
+                    session.execute(
+                        f"ALTER TABLE {entry.relation} ALTER COLUMN {quote(field.name)} DROP NOT NULL"
+                    )
+                where, values = (
+                    ("tables", [entry.dataset, entry.name]) if entry.name else ("datasets", [entry.dataset])
+                )
                 test = "dataset = ? AND name = ?" if entry.name else "dataset = ?"
-                session.execute(f"UPDATE _bq.{where} SET body = ?, modified_ms = ? WHERE {test}", [json.dumps(body), now, *values])  # noqa: S608
+                session.execute(
+                    f"UPDATE _bq.{where} SET body = ?, modified_ms = ? WHERE {test}",
+                    [json.dumps(body), now, *values],
+                )
             self.version += 1
             return self._put(entry.dataset, entry.name, body, entry.created_ms, now)
 
@@ -257,7 +283,9 @@ class Catalog:
 def _columns(fields: tuple[Field, ...]) -> str:
     if not fields:
         raise InvalidError("Schema has no fields")
-    return ", ".join(f"{quote(f.name)} {f.sql()}" + (" NOT NULL" if f.mode == "REQUIRED" else "") for f in fields)
+    return ", ".join(
+        f"{quote(f.name)} {f.sql()}" + (" NOT NULL" if f.mode == "REQUIRED" else "") for f in fields
+    )
 
 
 def _drop(session: Transaction, entry: Entry) -> None:
@@ -271,13 +299,23 @@ def _check_partitioning(entry: Entry) -> None:
     column = entry.partition_column
     partitioning = entry.body.get("timePartitioning")
     if entry.body.get("rangePartitioning"):
-        raise InvalidError("Integer range partitioning is not supported by the embedded BigQuery endpoint", reason="notImplemented", status=501)
+        raise InvalidError(
+            "Integer range partitioning is not supported by the embedded BigQuery endpoint",
+            reason="notImplemented",
+            status=501,
+        )
     if partitioning is not None and column is None:
-        raise InvalidError("Ingestion-time partitioning is not supported by the embedded BigQuery endpoint", reason="notImplemented", status=501)
+        raise InvalidError(
+            "Ingestion-time partitioning is not supported by the embedded BigQuery endpoint",
+            reason="notImplemented",
+            status=501,
+        )
     if column is not None:
         field = next((f for f in entry.fields if f.name.lower() == column.lower()), None)
         if field is None or field.type not in {"DATE", "TIMESTAMP", "DATETIME"} or field.mode == "REPEATED":
-            raise InvalidError(f"The field specified for partitioning, {column}, must be a column of type DATE, TIMESTAMP or DATETIME")
+            raise InvalidError(
+                f"The field specified for partitioning, {column}, must be a column of type DATE, TIMESTAMP or DATETIME"
+            )
     for name in (entry.body.get("clustering") or {}).get("fields") or ():
         if not any(f.name.lower() == str(name).lower() for f in entry.fields):
             raise InvalidError(f"The field specified for clustering, {name}, is not a column of the table")
@@ -287,14 +325,27 @@ def _added(old: tuple[Field, ...], new: tuple[Field, ...]) -> list[Field]:
     known = {f.name.lower(): f for f in new}
     for field in old:
         now = known.get(field.name.lower())
-        same = now is not None and now.type == field.type and (now.mode == field.mode or (field.mode, now.mode) == ("REQUIRED", "NULLABLE"))
-        if not same or now is None or [f.to_api() | {"description": ""} for f in now.fields] != [f.to_api() | {"description": ""} for f in field.fields]:
-            raise InvalidError(f"Provided Schema does not match Table. Field {field.name} is missing or has changed in new schema")
+        same = (
+            now is not None
+            and now.type == field.type
+            and (now.mode == field.mode or (field.mode, now.mode) == ("REQUIRED", "NULLABLE"))
+        )
+        if (
+            not same
+            or now is None
+            or [f.to_api() | {"description": ""} for f in now.fields]
+            != [f.to_api() | {"description": ""} for f in field.fields]
+        ):
+            raise InvalidError(
+                f"Provided Schema does not match Table. Field {field.name} is missing or has changed in new schema"
+            )
     before = {f.name.lower() for f in old}
     fresh = [f for f in new if f.name.lower() not in before]
     for field in fresh:
         if field.mode == "REQUIRED":
-            raise InvalidError(f"Provided Schema does not match Table. Cannot add required fields to an existing schema. (field: {field.name})")
+            raise InvalidError(
+                f"Provided Schema does not match Table. Cannot add required fields to an existing schema. (field: {field.name})"
+            )
     return fresh
 
 

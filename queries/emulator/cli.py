@@ -27,13 +27,17 @@ def parser() -> argparse.ArgumentParser:
         description="Serve the part of BigQuery that Google's own clients need from one DuckDB file.",
         epilog="Programs use it by setting BIGQUERY_EMULATOR_HOST=http://HOST:PORT.",
     )
-    out.add_argument("--data-dir", type=Path, required=True, help="folder of the warehouse file; made if missing")
+    out.add_argument(
+        "--data-dir", type=Path, required=True, help="folder of the warehouse file; made if missing"
+    )
     out.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     out.add_argument("--port", type=int, default=9050, help="REST port; 0 picks a free one")
     out.add_argument("--grpc-port", type=int, default=9060, help="Storage Write port; 0 picks a free one")
     out.add_argument("--project", default="cartwright", help="project id that clients must name")
     out.add_argument("--memory-limit", default="2GB", help="memory DuckDB may take")
-    out.add_argument("--threads", type=int, default=None, help="threads DuckDB may use (default: one per core)")
+    out.add_argument(
+        "--threads", type=int, default=None, help="threads DuckDB may use (default: one per core)"
+    )
     return out
 
 
@@ -43,9 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         listener = _listen(args.host, args.port)
     except OSError as error:
-        return _fail(f"Cannot listen on {args.host}:{args.port}: {error.strerror or error}. Choose another --port.")
+        return _fail(
+            f"Cannot listen on {args.host}:{args.port}: {error.strerror or error}. Choose another --port."
+        )
     try:
-        service = Service.open(args.data_dir, args.project, memory_limit=args.memory_limit, threads=args.threads)
+        service = Service.open(
+            args.data_dir, args.project, memory_limit=args.memory_limit, threads=args.threads
+        )
     except (DataDirectoryError, OSError) as error:
         listener.close()
         return _fail(f"{error}.")
@@ -60,11 +68,18 @@ def _serve(service: Service, listener: socket.socket, args: argparse.Namespace) 
     grpc_server, grpc_port = serve(writes, f"{args.host}:{args.grpc_port}")
     if grpc_port == 0:
         listener.close()
-        return _fail(f"Cannot listen on {args.host}:{args.grpc_port}: the port is in use. Choose another --grpc-port.")
+        return _fail(
+            f"Cannot listen on {args.host}:{args.grpc_port}: the port is in use. Choose another --grpc-port."
+        )
     port = listener.getsockname()[1]
     config = uvicorn.Config(
-        build_app(service), log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=120, timeout_graceful_shutdown=int(STOP_GRACE_S),
-    )  # fmt: skip
+        build_app(service),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_keep_alive=120,
+        timeout_graceful_shutdown=int(STOP_GRACE_S),
+    )
     server = uvicorn.Server(config)
     stopping = threading.Event()
 

@@ -32,7 +32,9 @@ class Transaction:
     def __init__(self, session: duckdb.DuckDBPyConnection) -> None:
         self._session = session
 
-    def execute(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+    def execute(
+        self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None
+    ) -> list[tuple[Any, ...]]:
         """Run a statement; give its rows."""
         values = dict(parameters) if isinstance(parameters, Mapping) else list(parameters or [])
         return list(self._session.execute(sql, values).fetchall())
@@ -66,7 +68,9 @@ class Database:
         try:
             self._root = duckdb.connect(str(directory / "warehouse.duckdb"), config=config)
         except duckdb.Error as error:
-            raise DataDirectoryError(f"The warehouse in {directory} cannot be opened: {str(error).splitlines()[0]}") from error
+            raise DataDirectoryError(
+                f"The warehouse in {directory} cannot be opened: {str(error).splitlines()[0]}"
+            ) from error
         self._root.execute(SESSION)
         self._root.execute(MACROS.read_text())
         self._root.execute("SET enable_external_access = false; SET lock_configuration = false;")
@@ -95,7 +99,9 @@ class Database:
                 raise as_api_error(error) from error
             raise bind_error(error) from error
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> tuple[pa.Table, list[tuple[str, Any]]]:
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None
+    ) -> tuple[pa.Table, list[tuple[str, Any]]]:
         """Run a query.
 
         Returns:
@@ -113,7 +119,9 @@ class Database:
             self._renew()
             raise
 
-    def rows(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+    def rows(
+        self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None
+    ) -> list[tuple[Any, ...]]:
         """Run a statement and give all its rows, so that the session is free again."""
         return Transaction(self.session()).execute(sql, parameters)
 

@@ -15,8 +15,8 @@ from queries.dialect.parsing import parse_statement
 from queries.emulator import outcome as st
 from queries.emulator.catalog import Entry
 from queries.emulator.errors import DuplicateError, InvalidError, NotFoundError
-from queries.emulator.outcome import Outcome, Request
 from queries.emulator.options import apply_options, property_parts
+from queries.emulator.outcome import Outcome, Request
 
 if TYPE_CHECKING:
     from queries.emulator.statements import Statements
@@ -53,7 +53,9 @@ def names_of(runner: Statements, request: Request, node: exp.Expression) -> tupl
     runner.check_project(parts[-3] if len(parts) == 3 else None)
     dataset = parts[-2] if len(parts) > 1 else request.default_dataset
     if dataset is None or len(parts) > 3:
-        raise InvalidError(f'Table "{".".join(parts)}" must be qualified with a dataset (e.g. dataset.table).')
+        raise InvalidError(
+            f'Table "{".".join(parts)}" must be qualified with a dataset (e.g. dataset.table).'
+        )
     return dataset, parts[-1]
 
 
@@ -88,10 +90,20 @@ def _create_table(runner: Statements, request: Request, tree: exp.Create) -> Out
 
 
 def _make(
-    runner: Statements, request: Request, tree: exp.Create, target: tuple[str, str], body: dict[str, Any],
-    translation: Any, total: int, kind: str,
-) -> Outcome:  # fmt: skip
-    rows = runner.database.query(translation.sql, runner.values(request, translation))[0] if translation else None
+    runner: Statements,
+    request: Request,
+    tree: exp.Create,
+    target: tuple[str, str],
+    body: dict[str, Any],
+    translation: Any,
+    total: int,
+    kind: str,
+) -> Outcome:
+    rows = (
+        runner.database.query(translation.sql, runner.values(request, translation))[0]
+        if translation
+        else None
+    )
     replace = bool(tree.args.get("replace"))
     exists = runner.catalog.has(*target)
     with runner.database.write_lock:
@@ -136,15 +148,23 @@ def _create_view(runner: Statements, request: Request, tree: exp.Create) -> Outc
         raise UnsupportedError("A column list of a view")
     dataset, name = names_of(runner, request, tree.this)
     text = _query_text(request.text)
-    inner = st.Request(text, {}, default_dataset=dataset if runner.catalog.has(dataset) else None, dry_run=True)
+    inner = st.Request(
+        text, {}, default_dataset=dataset if runner.catalog.has(dataset) else None, dry_run=True
+    )
     fields = view_fields(runner, inner)
-    body = {"schema": {"fields": [f.to_api() for f in fields]}, "view": {"query": text, "useLegacySql": False}, **apply_options(options)}
+    body = {
+        "schema": {"fields": [f.to_api() for f in fields]},
+        "view": {"query": text, "useLegacySql": False},
+        **apply_options(options),
+    }
     exists = runner.catalog.has(dataset, name)
     if exists and tree.args.get("exists"):
         return st.Outcome("CREATE_VIEW", operation="SKIP", target=(dataset, name))
     if not request.dry_run:
         runner.catalog.create_table(dataset, name, body, replace=bool(tree.args.get("replace")))
-    return st.Outcome("CREATE_VIEW", fields, operation="REPLACE" if exists else "CREATE", target=(dataset, name))
+    return st.Outcome(
+        "CREATE_VIEW", fields, operation="REPLACE" if exists else "CREATE", target=(dataset, name)
+    )
 
 
 def view_fields(runner: Statements, request: Request) -> tuple[Field, ...]:
@@ -227,7 +247,10 @@ def _add_column(action: exp.ColumnDef, fields: list[Field], entry: Entry) -> Non
     if any(f.name.lower() == action.name.lower() for f in fields):
         if action.args.get("exists"):
             return
-        raise InvalidError(f"Column already exists: {action.name} in table {entry.dataset}.{entry.name}", reason="invalidQuery")
+        raise InvalidError(
+            f"Column already exists: {action.name} in table {entry.dataset}.{entry.name}",
+            reason="invalidQuery",
+        )
     fields.append(_field(action))
 
 

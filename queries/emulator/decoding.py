@@ -18,17 +18,30 @@ from queries.emulator.errors import InvalidError
 UTC = dt.UTC
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=UTC)
 ARROW = {
-    "INTEGER": pa.int64(), "FLOAT": pa.float64(), "BOOLEAN": pa.bool_(), "STRING": pa.string(), "JSON": pa.string(),
-    "BYTES": pa.binary(), "TIMESTAMP": pa.timestamp("us", "UTC"), "DATE": pa.date32(), "TIME": pa.time64("us"),
-    "DATETIME": pa.timestamp("us"), "NUMERIC": pa.decimal128(38, 9), "INTERVAL": pa.string(),
-}  # fmt: skip
+    "INTEGER": pa.int64(),
+    "FLOAT": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "STRING": pa.string(),
+    "JSON": pa.string(),
+    "BYTES": pa.binary(),
+    "TIMESTAMP": pa.timestamp("us", "UTC"),
+    "DATE": pa.date32(),
+    "TIME": pa.time64("us"),
+    "DATETIME": pa.timestamp("us"),
+    "NUMERIC": pa.decimal128(38, 9),
+    "INTERVAL": pa.string(),
+}
 WIDE = decimal.Context(prec=60)
 INT64 = range(-(2**63), 2**63)
 
 
 def arrow_type(field: Field) -> pa.DataType:
     """Give the Arrow type of a column."""
-    one = pa.struct([pa.field(f.name, arrow_type(f)) for f in field.fields]) if field.type == "RECORD" else ARROW[field.type]
+    one = (
+        pa.struct([pa.field(f.name, arrow_type(f)) for f in field.fields])
+        if field.type == "RECORD"
+        else ARROW[field.type]
+    )
     return pa.list_(one) if field.mode == "REPEATED" else one
 
 
@@ -49,7 +62,9 @@ class ValueRefusedError(ValueError):
         self.path = path
 
 
-def decode_row(row: Any, fields: Sequence[Field], *, ignore_unknown: bool = False, path: str = "") -> dict[str, Any]:
+def decode_row(
+    row: Any, fields: Sequence[Field], *, ignore_unknown: bool = False, path: str = ""
+) -> dict[str, Any]:
     """Read one JSON row.
 
     Raises:
@@ -63,7 +78,10 @@ def decode_row(row: Any, fields: Sequence[Field], *, ignore_unknown: bool = Fals
         for name in row:
             if str(name).lower() not in known:
                 raise ValueRefusedError(f"{path}{name}", f"no such field: {path}{name}.")
-    return {f.name: decode_value(lowered.get(f.name.lower()), f, path, ignore_unknown=ignore_unknown) for f in fields}
+    return {
+        f.name: decode_value(lowered.get(f.name.lower()), f, path, ignore_unknown=ignore_unknown)
+        for f in fields
+    }
 
 
 def decode_value(value: Any, field: Field, path: str = "", *, ignore_unknown: bool = False) -> Any:
@@ -91,7 +109,9 @@ def decode_value(value: Any, field: Field, path: str = "", *, ignore_unknown: bo
     try:
         return READERS[field.type](value)
     except (ValueError, TypeError, ArithmeticError, binascii.Error) as error:
-        raise ValueRefusedError(where, f"Cannot convert value to {field.type.lower()} (bad value): {str(value)[:100]}") from error
+        raise ValueRefusedError(
+            where, f"Cannot convert value to {field.type.lower()} (bad value): {str(value)[:100]}"
+        ) from error
 
 
 def _integer(value: Any) -> int:
@@ -108,7 +128,18 @@ def _integer(value: Any) -> int:
 def _boolean(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    known = {"true": True, "false": False, "1": True, "0": False, "t": True, "f": False, "yes": True, "no": False, "y": True, "n": False}
+    known = {
+        "true": True,
+        "false": False,
+        "1": True,
+        "0": False,
+        "t": True,
+        "f": False,
+        "yes": True,
+        "no": False,
+        "y": True,
+        "n": False,
+    }
     return known[str(value).strip().lower()] if str(value).strip().lower() in known else _raise()
 
 
@@ -155,7 +186,9 @@ def _datetime(value: Any) -> dt.datetime:
 def _numeric(value: Any) -> decimal.Decimal:
     if isinstance(value, bool):
         raise TypeError
-    number = decimal.Decimal(str(value)).quantize(decimal.Decimal("1e-9"), rounding=decimal.ROUND_HALF_UP, context=WIDE)
+    number = decimal.Decimal(str(value)).quantize(
+        decimal.Decimal("1e-9"), rounding=decimal.ROUND_HALF_UP, context=WIDE
+    )
     if not number.is_finite() or abs(number) >= decimal.Decimal(10) ** 29:
         raise ValueError
     return number
@@ -169,11 +202,19 @@ def _json(value: Any) -> str:
 
 
 READERS: dict[str, Callable[[Any], Any]] = {
-    "INTEGER": _integer, "FLOAT": _float, "BOOLEAN": _boolean, "STRING": _string, "JSON": _json,
-    "BYTES": lambda v: base64.b64decode(v.replace("-", "+").replace("_", "/"), validate=True), "TIMESTAMP": _timestamp,
-    "DATE": lambda v: dt.date.fromisoformat(str(v)), "TIME": lambda v: dt.time.fromisoformat(str(v)),
-    "DATETIME": _datetime, "NUMERIC": _numeric, "INTERVAL": _raise,
-}  # fmt: skip
+    "INTEGER": _integer,
+    "FLOAT": _float,
+    "BOOLEAN": _boolean,
+    "STRING": _string,
+    "JSON": _json,
+    "BYTES": lambda v: base64.b64decode(v.replace("-", "+").replace("_", "/"), validate=True),
+    "TIMESTAMP": _timestamp,
+    "DATE": lambda v: dt.date.fromisoformat(str(v)),
+    "TIME": lambda v: dt.time.fromisoformat(str(v)),
+    "DATETIME": _datetime,
+    "NUMERIC": _numeric,
+    "INTERVAL": _raise,
+}
 
 
 def parameter_field(name: str, kind: Any) -> Field:
@@ -191,7 +232,12 @@ def parameter_field(name: str, kind: Any) -> Field:
         return Field(name, inner.type, "REPEATED", inner.fields)
     if upper == "STRUCT":
         members = kind.get("structTypes") or []
-        return Field(name, "RECORD", "NULLABLE", tuple(parameter_field(str(m.get("name", "")), m.get("type")) for m in members))
+        return Field(
+            name,
+            "RECORD",
+            "NULLABLE",
+            tuple(parameter_field(str(m.get("name", "")), m.get("type")) for m in members),
+        )
     if upper == "RANGE":
         return field_from_api({"name": name, "type": "RANGE"})
     return Field(name, type_name(upper))
@@ -209,9 +255,15 @@ def parameter_value(field: Field, value: Any) -> Any:
         return [parameter_value(one, v) for v in resource.get("arrayValues") or []]
     if field.type == "RECORD":
         given = resource.get("structValues")
-        return None if given is None else {f.name: parameter_value(f, given.get(f.name)) for f in field.fields}
+        return (
+            None if given is None else {f.name: parameter_value(f, given.get(f.name)) for f in field.fields}
+        )
     raw = resource.get("value")
     try:
         return decode_value(raw, field)
     except ValueRefusedError as error:
-        raise InvalidError(f"Invalid value for query parameter '{field.name}': {raw!r} is not a valid {field.standard()}", reason="invalidQuery", location="query") from error
+        raise InvalidError(
+            f"Invalid value for query parameter '{field.name}': {raw!r} is not a valid {field.standard()}",
+            reason="invalidQuery",
+            location="query",
+        ) from error

@@ -58,7 +58,9 @@ def _repeated(array: pa.Array, field: Field, form: Format) -> list[Any]:
         return [[] for _ in range(len(array))]
     child = array.flatten()
     if child.null_count:
-        raise InvalidError(f"Array cannot have a null element; error in writing field {field.name}", reason="invalidQuery")
+        raise InvalidError(
+            f"Array cannot have a null element; error in writing field {field.name}", reason="invalidQuery"
+        )
     flat = _values(child, dataclasses.replace(field, mode="NULLABLE"), form)
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_pylist()
     out, start = [], 0
@@ -80,7 +82,9 @@ def _values(array: pa.Array, field: Field, form: Format) -> list[Any]:
             raise InvalidError("int64 overflow", reason="invalidQuery", location="query") from error
     if field.type == "TIMESTAMP":
         micros = pc.cast(pc.cast(array, pa.timestamp("us", "UTC")), pa.int64()).to_pylist()
-        return [None if v is None else (str(v) if form.int64_timestamps else repr(v / 1_000_000)) for v in micros]
+        return [
+            None if v is None else (str(v) if form.int64_timestamps else repr(v / 1_000_000)) for v in micros
+        ]
     write = WRITERS[field.type]
     return [None if v is None else write(v) for v in array.to_pylist()]
 
@@ -89,9 +93,14 @@ def _records(array: pa.Array, field: Field, form: Format) -> list[Any]:
     if pa.types.is_null(array.type):
         return [None] * len(array)
     parts = array.flatten()
-    columns = [_cells(pa.chunked_array([p], p.type), f, form) for p, f in zip(parts, field.fields, strict=True)]
+    columns = [
+        _cells(pa.chunked_array([p], p.type), f, form) for p, f in zip(parts, field.fields, strict=True)
+    ]
     rows = zip(*columns, strict=True)
-    return [{"f": [{"v": v} for v in row]} if ok else None for row, ok in zip(rows, array.is_valid().to_pylist(), strict=True)]
+    return [
+        {"f": [{"v": v} for v in row]} if ok else None
+        for row, ok in zip(rows, array.is_valid().to_pylist(), strict=True)
+    ]
 
 
 def _float(value: float) -> str:
@@ -128,7 +137,14 @@ def _interval(value: Any) -> str:
 
 
 WRITERS: dict[str, Callable[[Any], Any]] = {
-    "FLOAT": _float, "BOOLEAN": lambda v: "true" if v else "false", "STRING": str, "JSON": str,
-    "BYTES": lambda v: base64.standard_b64encode(v).decode(), "DATE": lambda v: v.isoformat(), "TIME": _time,
-    "DATETIME": _datetime, "NUMERIC": numeric_text, "INTERVAL": _interval,
-}  # fmt: skip
+    "FLOAT": _float,
+    "BOOLEAN": lambda v: "true" if v else "false",
+    "STRING": str,
+    "JSON": str,
+    "BYTES": lambda v: base64.standard_b64encode(v).decode(),
+    "DATE": lambda v: v.isoformat(),
+    "TIME": _time,
+    "DATETIME": _datetime,
+    "NUMERIC": numeric_text,
+    "INTERVAL": _interval,
+}

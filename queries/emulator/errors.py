@@ -1,13 +1,13 @@
 """Refusals in BigQuery's own shape.
 
-    ApiError                  status, reason, message; every answer that is not 2xx
-    ├── InvalidError          400 invalid / invalidQuery
-    ├── NotFoundError         404 notFound
-    ├── DuplicateError        409 duplicate
-    ├── PreconditionError     412 conditionNotMet
-    ├── TooLargeError         413 / 403 responseTooLarge
-    ├── StoppedError          400 stopped (a job that was cancelled or ran out of time)
-    └── NotImplementedApiError   501 notImplemented: BigQuery can, this endpoint does not
+ApiError                  status, reason, message; every answer that is not 2xx
+├── InvalidError          400 invalid / invalidQuery
+├── NotFoundError         404 notFound
+├── DuplicateError        409 duplicate
+├── PreconditionError     412 conditionNotMet
+├── TooLargeError         413 / 403 responseTooLarge
+├── StoppedError          400 stopped (a job that was cancelled or ran out of time)
+└── NotImplementedApiError   501 notImplemented: BigQuery can, this endpoint does not
 """
 
 from __future__ import annotations
@@ -49,11 +49,22 @@ class ApiError(Exception):
 
     def body(self) -> dict[str, Any]:
         """Give the body of the HTTP answer."""
-        status = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ALREADY_EXISTS", 501: "UNIMPLEMENTED"}
+        status = {
+            400: "INVALID_ARGUMENT",
+            403: "PERMISSION_DENIED",
+            404: "NOT_FOUND",
+            409: "ALREADY_EXISTS",
+            501: "UNIMPLEMENTED",
+        }
         first: dict[str, str] = {"message": self.message, "domain": "global", "reason": self.reason}
         if self.location:
             first |= {"location": self.location, "locationType": "other"}
-        error = {"code": self.status, "message": self.message, "errors": [first], "status": status.get(self.status, "UNKNOWN")}
+        error = {
+            "code": self.status,
+            "message": self.message,
+            "errors": [first],
+            "status": status.get(self.status, "UNKNOWN"),
+        }
         return {"error": error}
 
 
@@ -112,21 +123,27 @@ def as_api_error(error: Exception, query: str = "") -> ApiError:
     if isinstance(error, duckdb.Error):
         return _from_duckdb(str(error), query)
     if isinstance(error, RecursionError):
-        return NotImplementedApiError("A query nested this deeply is not supported by the embedded BigQuery endpoint")
+        return NotImplementedApiError(
+            "A query nested this deeply is not supported by the embedded BigQuery endpoint"
+        )
     return ApiError(f"An internal error occurred: {type(error).__name__}: {str(error)[:300]}")
 
 
 def bind_error(error: duckdb.Error, query: str = "") -> DialectError:
     """Turn an error of binding into one of the translator."""
     mapped = _from_duckdb(str(error), query)
-    return UnsupportedError(mapped.message) if isinstance(mapped, NotImplementedApiError) else StatementError(mapped.message)
+    return (
+        UnsupportedError(mapped.message)
+        if isinstance(mapped, NotImplementedApiError)
+        else StatementError(mapped.message)
+    )
 
 
 def _from_duckdb(text: str, query: str) -> ApiError:
     own = re.search(r"bq!(.*?)!", text, re.DOTALL)
     if own:
         return InvalidError(own.group(1), reason="invalidQuery", location="query")
-    first = text.split("\n\n")[0].strip()
+    first = text.split("\n\n", maxsplit=1)[0].strip()
     for pattern, message in (
         (r"Division by zero", "division by zero"),
         (r'Referenced column "([^"]+)" not found', "Unrecognized name: {0}{at}"),
@@ -135,18 +152,31 @@ def _from_duckdb(text: str, query: str) -> ApiError:
         (r'Could not find key "([^"]+)" in struct', "Field name {0} does not exist in STRUCT{at}"),
         (r'Ambiguous reference to column name "([^"]+)"', "Column name {0} is ambiguous{at}"),
         (r"[Oo]verflow in (\w+) of INT64 \((.*?)\)", "int64 overflow: {1}"),
-        (r'column "?([^" ]+)"? must appear in the GROUP BY', "SELECT list expression references column {0} which is neither grouped nor aggregated{at}"),
+        (
+            r'column "?([^" ]+)"? must appear in the GROUP BY',
+            "SELECT list expression references column {0} which is neither grouped nor aggregated{at}",
+        ),
         (r"NOT NULL constraint failed: \S+\.(\S+)", "Required field {0} cannot be null"),
     ):
         found = re.search(pattern, text)
         if found:
             name = next(iter(found.groups()[-1:]), "")
-            return InvalidError(message.format(*found.groups(), at=_position(query, name)), reason="invalidQuery", location="query")
+            return InvalidError(
+                message.format(*found.groups(), at=_position(query, name)),
+                reason="invalidQuery",
+                location="query",
+            )
     if first.startswith(("Not implemented Error", "INTERNAL Error")):
         return NotImplementedApiError(f"The embedded BigQuery endpoint cannot run this: {first[:400]}")
     if first.startswith("Out of Memory"):
-        return TooLargeError(f"Resources exceeded during query execution: {first[:300]}", reason="resourcesExceeded", status=400)
-    cleaned = re.sub(r"^(Binder|Conversion|Invalid Input|Parser|Catalog|Out of Range|Constraint) Error: ", "", first)
+        return TooLargeError(
+            f"Resources exceeded during query execution: {first[:300]}",
+            reason="resourcesExceeded",
+            status=400,
+        )
+    cleaned = re.sub(
+        r"^(Binder|Conversion|Invalid Input|Parser|Catalog|Out of Range|Constraint) Error: ", "", first
+    )
     return InvalidError(cleaned[:600], reason="invalidQuery", location="query")
 
 

@@ -11,15 +11,25 @@ from queries.emulator.catalog import Catalog
 
 SHAPES: dict[str, tuple[tuple[str, str], ...]] = {
     "TABLES": (
-        ("table_catalog", "STRING"), ("table_schema", "STRING"), ("table_name", "STRING"), ("table_type", "STRING"),
-        ("is_insertable_into", "STRING"), ("creation_time", "TIMESTAMP"),
+        ("table_catalog", "STRING"),
+        ("table_schema", "STRING"),
+        ("table_name", "STRING"),
+        ("table_type", "STRING"),
+        ("is_insertable_into", "STRING"),
+        ("creation_time", "TIMESTAMP"),
     ),
     "COLUMNS": (
-        ("table_catalog", "STRING"), ("table_schema", "STRING"), ("table_name", "STRING"), ("column_name", "STRING"),
-        ("ordinal_position", "INTEGER"), ("is_nullable", "STRING"), ("data_type", "STRING"),
-        ("is_partitioning_column", "STRING"), ("clustering_ordinal_position", "INTEGER"),
+        ("table_catalog", "STRING"),
+        ("table_schema", "STRING"),
+        ("table_name", "STRING"),
+        ("column_name", "STRING"),
+        ("ordinal_position", "INTEGER"),
+        ("is_nullable", "STRING"),
+        ("data_type", "STRING"),
+        ("is_partitioning_column", "STRING"),
+        ("clustering_ordinal_position", "INTEGER"),
     ),
-}  # fmt: skip
+}
 SQL = {"STRING": "VARCHAR", "INTEGER": "BIGINT", "TIMESTAMP": "TIMESTAMPTZ"}
 _built: dict[int, int] = {}
 
@@ -34,7 +44,14 @@ def information_table(catalog: Catalog, dataset: str, name: str) -> TableInfo:
         raise UnsupportedError(f"INFORMATION_SCHEMA.{name}")
     _refresh(catalog)
     fields = tuple(Field(n, t) for n, t in SHAPES[name])
-    return TableInfo(dataset, f"INFORMATION_SCHEMA.{name}", "_bq", f"information_{name.lower()}", fields, where_dataset=dataset)
+    return TableInfo(
+        dataset,
+        f"INFORMATION_SCHEMA.{name}",
+        "_bq",
+        f"information_{name.lower()}",
+        fields,
+        where_dataset=dataset,
+    )
 
 
 def _refresh(catalog: Catalog) -> None:

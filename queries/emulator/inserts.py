@@ -35,7 +35,9 @@ class RecentInserts:
             self._seen.popitem(last=False)
 
 
-def insert_all(runner: Statements, recent: RecentInserts, dataset: str, table: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def insert_all(
+    runner: Statements, recent: RecentInserts, dataset: str, table: str, body: Mapping[str, Any]
+) -> dict[str, Any]:
     """Insert rows; rows that do not fit are reported one by one.
 
     Raises:
@@ -50,12 +52,18 @@ def insert_all(runner: Statements, recent: RecentInserts, dataset: str, table: s
     if len(rows) > MAX_ROWS:
         raise InvalidError(f"Too many rows present in the request, limit is {MAX_ROWS}")
     if body.get("templateSuffix"):
-        raise InvalidError("templateSuffix is not supported by the embedded BigQuery endpoint", reason="notImplemented", status=501)
+        raise InvalidError(
+            "templateSuffix is not supported by the embedded BigQuery endpoint",
+            reason="notImplemented",
+            status=501,
+        )
     good: list[tuple[str, dict[str, Any]]] = []
     errors: list[dict[str, Any]] = []
     for index, row in enumerate(rows):
         try:
-            value = decode_row(row.get("json"), entry.fields, ignore_unknown=bool(body.get("ignoreUnknownValues")))
+            value = decode_row(
+                row.get("json"), entry.fields, ignore_unknown=bool(body.get("ignoreUnknownValues"))
+            )
             good.append((str(row.get("insertId") or ""), value))
         except ValueRefusedError as error:
             problem = {"reason": "invalid", "location": error.path, "debugInfo": "", "message": str(error)}
@@ -70,7 +78,9 @@ def insert_all(runner: Statements, recent: RecentInserts, dataset: str, table: s
     return answer | {"insertErrors": sorted(errors, key=lambda e: e["index"])} if errors else answer
 
 
-def _store(runner: Statements, recent: RecentInserts, name: tuple[str, str], good: list[tuple[str, dict[str, Any]]]) -> None:
+def _store(
+    runner: Statements, recent: RecentInserts, name: tuple[str, str], good: list[tuple[str, dict[str, Any]]]
+) -> None:
     with recent.lock:
         fresh: dict[object, dict[str, Any]] = {}
         for number, (insert_id, value) in enumerate(good):

@@ -79,9 +79,15 @@ class Jobs:
         self._lock = threading.Lock()
 
     def start(
-        self, kind: str, config: dict[str, Any], work: Callable[[Job], Outcome], *, job_id: str | None = None,
-        request_id: str | None = None, timeout_s: float | None = None,
-    ) -> Job:  # fmt: skip
+        self,
+        kind: str,
+        config: dict[str, Any],
+        work: Callable[[Job], Outcome],
+        *,
+        job_id: str | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Job:
         """Start a job; a repeated `request_id` gives the first one.
 
         Raises:
@@ -126,12 +132,20 @@ class Jobs:
 
     def _forget(self) -> None:
         with self._lock:
-            kept = sum(j.outcome.rows.nbytes for j in self._jobs.values() if j.outcome is not None and j.outcome.rows is not None)
+            kept = sum(
+                j.outcome.rows.nbytes
+                for j in self._jobs.values()
+                if j.outcome is not None and j.outcome.rows is not None
+            )
             for job_id, job in list(self._jobs.items()):
                 if len(self._jobs) <= MAX_JOBS and kept <= MAX_KEPT_BYTES:
                     break
                 if job.done and len(self._jobs) > 1:
-                    kept -= job.outcome.rows.nbytes if job.outcome is not None and job.outcome.rows is not None else 0
+                    kept -= (
+                        job.outcome.rows.nbytes
+                        if job.outcome is not None and job.outcome.rows is not None
+                        else 0
+                    )
                     del self._jobs[job_id]
 
     def get(self, job_id: str) -> Job:
@@ -191,10 +205,16 @@ class Jobs:
             statistics |= _statistics(self.project, job, job.outcome)
         reference = {"projectId": self.project, "jobId": job.job_id, "location": self.location}
         return {
-            "kind": "bigquery#job", "id": f"{self.project}:{self.location}.{job.job_id}", "jobReference": reference,
-            "configuration": {"jobType": job.kind, **configuration}, "status": status, "statistics": statistics,
-            "etag": f"{job.job_id}-{state}", "selfLink": "", "user_email": "emulator@localhost",
-        }  # fmt: skip
+            "kind": "bigquery#job",
+            "id": f"{self.project}:{self.location}.{job.job_id}",
+            "jobReference": reference,
+            "configuration": {"jobType": job.kind, **configuration},
+            "status": status,
+            "statistics": statistics,
+            "etag": f"{job.job_id}-{state}",
+            "selfLink": "",
+            "user_email": "emulator@localhost",
+        }
 
 
 def _interrupt(job: Job) -> None:
@@ -210,21 +230,43 @@ def _interrupt(job: Job) -> None:
 def _statistics(project: str, job: Job, outcome: Outcome) -> dict[str, Any]:
     total = str(outcome.bytes_processed)
     if job.kind == "LOAD":
-        return {"load": {"outputRows": str(outcome.affected or 0), "inputFiles": "1", "inputFileBytes": total, "outputBytes": total, "badRecords": "0"}}
+        return {
+            "load": {
+                "outputRows": str(outcome.affected or 0),
+                "inputFiles": "1",
+                "inputFileBytes": total,
+                "outputBytes": total,
+                "badRecords": "0",
+            }
+        }
     query: dict[str, Any] = {
-        "totalBytesProcessed": total, "totalBytesBilled": str(billed(outcome.bytes_processed)), "cacheHit": False,
-        "statementType": outcome.kind, "billingTier": 1, "totalSlotMs": str(max(job.ended_ms - job.started_ms, 0)),
-        "referencedTables": [{"projectId": project, "datasetId": d, "tableId": t} for d, t in dict.fromkeys(outcome.referenced)],
-    }  # fmt: skip
+        "totalBytesProcessed": total,
+        "totalBytesBilled": str(billed(outcome.bytes_processed)),
+        "cacheHit": False,
+        "statementType": outcome.kind,
+        "billingTier": 1,
+        "totalSlotMs": str(max(job.ended_ms - job.started_ms, 0)),
+        "referencedTables": [
+            {"projectId": project, "datasetId": d, "tableId": t} for d, t in dict.fromkeys(outcome.referenced)
+        ],
+    }
     if outcome.fields:
         query["schema"] = {"fields": [f.to_api() for f in outcome.fields]}
     if outcome.affected is not None:
         query["numDmlAffectedRows"] = str(outcome.affected)
-        query["dmlStats"] = {"insertedRowCount": str(outcome.inserted), "updatedRowCount": str(outcome.updated), "deletedRowCount": str(outcome.deleted)}
+        query["dmlStats"] = {
+            "insertedRowCount": str(outcome.inserted),
+            "updatedRowCount": str(outcome.updated),
+            "deletedRowCount": str(outcome.deleted),
+        }
     if outcome.operation:
         query["ddlOperationPerformed"] = outcome.operation
         if outcome.target is not None:
-            query["ddlTargetTable"] = {"projectId": project, "datasetId": outcome.target[0], "tableId": outcome.target[1]}
+            query["ddlTargetTable"] = {
+                "projectId": project,
+                "datasetId": outcome.target[0],
+                "tableId": outcome.target[1],
+            }
     return {"query": query, "totalBytesProcessed": total}
 
 

@@ -42,14 +42,20 @@ def load(runner: Statements, config: Mapping[str, Any], source: IO[bytes]) -> Ou
         raise NotImplementedApiError(f"Loading {form} is not supported by the embedded BigQuery endpoint")
     runner.check_project(target.get("projectId"))
     fields = schema_from_api(config.get("schema"))
-    if not fields and runner.catalog.has(dataset, name) and config.get("writeDisposition") != "WRITE_TRUNCATE":
+    if (
+        not fields
+        and runner.catalog.has(dataset, name)
+        and config.get("writeDisposition") != "WRITE_TRUNCATE"
+    ):
         fields = runner.catalog.table(dataset, name).fields
     rows, fields = READERS[form](source, config, fields)
     options = {k: config[k] for k in ("timePartitioning", "clustering") if config.get(k)}
     request = Request(
-        "", write_disposition=str(config.get("writeDisposition") or "WRITE_APPEND"),
-        create_disposition=str(config.get("createDisposition") or "CREATE_IF_NEEDED"), table_options=options,
-    )  # fmt: skip
+        "",
+        write_disposition=str(config.get("writeDisposition") or "WRITE_APPEND"),
+        create_disposition=str(config.get("createDisposition") or "CREATE_IF_NEEDED"),
+        table_options=options,
+    )
     with runner.database.write_lock:
         entry = runner.destination(dataset, name, fields, request)
         entry = _widen(runner, entry, fields, config)
@@ -65,7 +71,9 @@ def _widen(runner: Statements, entry: Entry, fields: Sequence[Field], config: Ma
     if not fresh:
         return entry
     if "ALLOW_FIELD_ADDITION" not in (config.get("schemaUpdateOptions") or []):
-        raise InvalidError(f"Provided Schema does not match Table {runner.catalog.project}:{entry.dataset}.{entry.name}. Cannot add fields (field: {fresh[0].name})")
+        raise InvalidError(
+            f"Provided Schema does not match Table {runner.catalog.project}:{entry.dataset}.{entry.name}. Cannot add fields (field: {fresh[0].name})"
+        )
     body = dict(entry.body)
     body["schema"] = {"fields": [f.to_api() for f in (*entry.fields, *fresh)]}
     return runner.catalog.update(entry, body)
@@ -76,7 +84,9 @@ def rows_to_arrow(rows: Sequence[Mapping[str, Any]], fields: Sequence[Field]) ->
     return pa.Table.from_pylist(list(rows), schema=arrow_schema(fields))
 
 
-def _decoded(lines: Iterator[tuple[int, Any]], config: Mapping[str, Any], fields: Sequence[Field]) -> pa.Table:
+def _decoded(
+    lines: Iterator[tuple[int, Any]], config: Mapping[str, Any], fields: Sequence[Field]
+) -> pa.Table:
     tables, chunk, bad = [], [], 0
     allowed = int(config.get("maxBadRecords") or 0)
     ignore = bool(config.get("ignoreUnknownValues"))
@@ -86,7 +96,9 @@ def _decoded(lines: Iterator[tuple[int, Any]], config: Mapping[str, Any], fields
         except ValueRefusedError as error:
             bad += 1
             if bad > allowed:
-                raise InvalidError(f"Error while reading data, error message: row {number}: {error} Field: {error.path}") from error
+                raise InvalidError(
+                    f"Error while reading data, error message: row {number}: {error} Field: {error.path}"
+                ) from error
         if len(chunk) >= CHUNK_ROWS:
             tables.append(rows_to_arrow(chunk, fields))
             chunk = []
@@ -103,10 +115,14 @@ def _bytes(source: IO[bytes]) -> IO[bytes]:
 
 def _text(source: IO[bytes], config: Mapping[str, Any]) -> IO[str]:
     encoding = str(config.get("encoding") or "UTF-8")
-    return io.TextIOWrapper(_bytes(source), encoding="utf-8-sig" if encoding == "UTF-8" else encoding, newline="")
+    return io.TextIOWrapper(
+        _bytes(source), encoding="utf-8-sig" if encoding == "UTF-8" else encoding, newline=""
+    )
 
 
-def _read_json(source: IO[bytes], config: Mapping[str, Any], fields: tuple[Field, ...]) -> tuple[pa.Table, tuple[Field, ...]]:
+def _read_json(
+    source: IO[bytes], config: Mapping[str, Any], fields: tuple[Field, ...]
+) -> tuple[pa.Table, tuple[Field, ...]]:
     lines: list[tuple[int, Any]] = []
     for number, line in enumerate(_text(source, config), 1):
         if not line.strip():
@@ -114,7 +130,9 @@ def _read_json(source: IO[bytes], config: Mapping[str, Any], fields: tuple[Field
         try:
             lines.append((number, json.loads(line)))
         except ValueError as error:
-            raise InvalidError(f"Error while reading data, error message: JSON parsing error in row {number}: {error}") from error
+            raise InvalidError(
+                f"Error while reading data, error message: JSON parsing error in row {number}: {error}"
+            ) from error
     if not fields:
         if not config.get("autodetect"):
             raise InvalidError("No schema specified on job or table.")
@@ -166,34 +184,49 @@ def _merged(name: str, old: Field | None, new: Field) -> Field:
     raise InvalidError(f"Cannot detect the type of {name}: {old.standard()} and {new.standard()}")
 
 
-def _read_csv(source: IO[bytes], config: Mapping[str, Any], fields: tuple[Field, ...]) -> tuple[pa.Table, tuple[Field, ...]]:
+def _read_csv(
+    source: IO[bytes], config: Mapping[str, Any], fields: tuple[Field, ...]
+) -> tuple[pa.Table, tuple[Field, ...]]:
     if not fields:
-        raise NotImplementedApiError("Detecting the schema of CSV is not supported by the embedded BigQuery endpoint: give the schema")
+        raise NotImplementedApiError(
+            "Detecting the schema of CSV is not supported by the embedded BigQuery endpoint: give the schema"
+        )
     skip = int(config.get("skipLeadingRows") or 0)
     marker = config.get("nullMarker")
     delimiter = str(config.get("fieldDelimiter") or ",").replace("\\t", "\t")
     quote = config.get("quote", '"')
     options = pacsv.ParseOptions(
-        delimiter={"tab": "\t"}.get(delimiter.lower(), delimiter), quote_char=str(quote) if quote else False, newlines_in_values=True,
+        delimiter={"tab": "\t"}.get(delimiter.lower(), delimiter),
+        quote_char=str(quote) if quote else False,
+        newlines_in_values=True,
         invalid_row_handler=(lambda _: "skip") if config.get("ignoreUnknownValues") else None,
-    )  # fmt: skip
+    )
     names = [f.name for f in fields]
     convert = pacsv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), null_values=[str(marker) if marker is not None else ""], strings_can_be_null=True, quoted_strings_can_be_null=False,
-    )  # fmt: skip
+        column_types=dict.fromkeys(names, pa.string()),
+        null_values=[str(marker) if marker is not None else ""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
     read = pacsv.ReadOptions(column_names=names, skip_rows=skip)
     try:
-        table = pacsv.read_csv(_bytes(source), read_options=read, parse_options=options, convert_options=convert)
+        table = pacsv.read_csv(
+            _bytes(source), read_options=read, parse_options=options, convert_options=convert
+        )
     except pa.ArrowInvalid as error:
         raise InvalidError(f"Error while reading data, error message: {error}") from error
     return _decoded(iter(enumerate(table.to_pylist(), skip + 1)), config, fields), fields
 
 
-def _read_parquet(source: IO[bytes], config: Mapping[str, Any], fields: tuple[Field, ...]) -> tuple[pa.Table, tuple[Field, ...]]:
+def _read_parquet(
+    source: IO[bytes], config: Mapping[str, Any], fields: tuple[Field, ...]
+) -> tuple[pa.Table, tuple[Field, ...]]:
     try:
         table = pq.read_table(source)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InvalidError(f"Error while reading data, error message: not a readable Parquet file: {error}") from error
+        raise InvalidError(
+            f"Error while reading data, error message: not a readable Parquet file: {error}"
+        ) from error
     own = tuple(field_from_arrow(f.name, f.type) for f in table.schema)
     check_names(own)
     known = {f.name.lower(): f for f in fields}
@@ -213,7 +246,9 @@ def fit(table: pa.Table, fields: Sequence[Field]) -> pa.Table:
         try:
             columns.append(column if column.type == wanted else column.cast(wanted))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise InvalidError(f"Field {name} has type {column.type}, which does not fit {field.standard()}: {error}") from error
+            raise InvalidError(
+                f"Field {name} has type {column.type}, which does not fit {field.standard()}: {error}"
+            ) from error
     return pa.Table.from_arrays(columns, names=[f.name for f in fields])
 
 
@@ -230,8 +265,16 @@ def field_from_arrow(name: str, kind: pa.DataType, mode: str = "NULLABLE") -> Fi
         return field_from_arrow(name, kind.value_type, "REPEATED")
     if t.is_struct(kind):
         inner = list(kind)
-        if len(inner) == 1 and inner[0].name == "list" and (t.is_list(inner[0].type) or t.is_struct(inner[0].type)):
-            raise InvalidError(f"Field {name} uses the old list layout of Parquet; set enable_list_inference", reason="notImplemented", status=501)
+        if (
+            len(inner) == 1
+            and inner[0].name == "list"
+            and (t.is_list(inner[0].type) or t.is_struct(inner[0].type))
+        ):
+            raise InvalidError(
+                f"Field {name} uses the old list layout of Parquet; set enable_list_inference",
+                reason="notImplemented",
+                status=501,
+            )
         return Field(name, "RECORD", mode, tuple(field_from_arrow(f.name, f.type) for f in inner))
     if t.is_dictionary(kind):
         return field_from_arrow(name, kind.value_type, mode)
@@ -242,10 +285,17 @@ def field_from_arrow(name: str, kind: pa.DataType, mode: str = "NULLABLE") -> Fi
 
 
 ARROW_KINDS: tuple[tuple[Any, Any], ...] = (
-    (pa.types.is_integer, "INTEGER"), (pa.types.is_floating, "FLOAT"), (pa.types.is_boolean, "BOOLEAN"),
-    (pa.types.is_string, "STRING"), (pa.types.is_large_string, "STRING"), (pa.types.is_binary, "BYTES"),
-    (pa.types.is_large_binary, "BYTES"), (pa.types.is_date32, "DATE"), (pa.types.is_time, "TIME"),
-    (pa.types.is_timestamp, lambda k: "TIMESTAMP" if k.tz else "DATETIME"), (pa.types.is_decimal, "NUMERIC"),
+    (pa.types.is_integer, "INTEGER"),
+    (pa.types.is_floating, "FLOAT"),
+    (pa.types.is_boolean, "BOOLEAN"),
+    (pa.types.is_string, "STRING"),
+    (pa.types.is_large_string, "STRING"),
+    (pa.types.is_binary, "BYTES"),
+    (pa.types.is_large_binary, "BYTES"),
+    (pa.types.is_date32, "DATE"),
+    (pa.types.is_time, "TIME"),
+    (pa.types.is_timestamp, lambda k: "TIMESTAMP" if k.tz else "DATETIME"),
+    (pa.types.is_decimal, "NUMERIC"),
     (pa.types.is_null, "STRING"),
-)  # fmt: skip
+)
 READERS = {"NEWLINE_DELIMITED_JSON": _read_json, "CSV": _read_csv, "PARQUET": _read_parquet}

@@ -76,6 +76,8 @@ def apply_options(options: Iterable[exp.Expression]) -> dict[str, Any]:
 
 
 def _labels(value: exp.Expression | None) -> dict[str, str]:
-    if not isinstance(value, exp.Array) or not all(isinstance(t, exp.Tuple) and len(t.expressions) == 2 for t in value.expressions):
+    if not isinstance(value, exp.Array) or not all(
+        isinstance(t, exp.Tuple) and len(t.expressions) == 2 for t in value.expressions
+    ):
         raise StatementError("labels must be an array of (key, value)")
     return {t.expressions[0].name: t.expressions[1].name for t in value.expressions}

@@ -46,7 +46,9 @@ class ProtoRows:
         known = {f.name.lower(): f for f in fields}
         extra = [f.name for f in self._class.DESCRIPTOR.fields if f.name.lower() not in known]
         if extra:
-            raise InvalidError(f"Input schema has more fields than BigQuery schema, extra fields: '{','.join(extra)}'")
+            raise InvalidError(
+                f"Input schema has more fields than BigQuery schema, extra fields: '{','.join(extra)}'"
+            )
         mine = [known[f.name.lower()] for f in self._class.DESCRIPTOR.fields]
         try:
             decoded = [_message(self._class.FromString(row), mine) for row in rows]
@@ -65,7 +67,9 @@ def _message(message: Any, fields: Sequence[Field]) -> dict[str, Any]:
         elif field.mode == "REPEATED":
             out[field.name] = [_value(v, field) for v in getattr(message, part.name)]
         else:
-            out[field.name] = _value(getattr(message, part.name), field) if message.HasField(part.name) else None
+            out[field.name] = (
+                _value(getattr(message, part.name), field) if message.HasField(part.name) else None
+            )
     return out
 
 

@@ -15,7 +15,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queries.emulator.errors import ApiError, InvalidError, NotFoundError, NotImplementedApiError, TooLargeError, as_api_error
+from queries.emulator.errors import (
+    ApiError,
+    InvalidError,
+    NotFoundError,
+    NotImplementedApiError,
+    TooLargeError,
+    as_api_error,
+)
 from queries.emulator.rest_jobs import JobRoutes
 from queries.emulator.rest_tables import TableRoutes
 from queries.emulator.service import Service
@@ -65,7 +72,9 @@ async def _read(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise TooLargeError(f"Request payload size exceeds the limit: {limit} bytes", status=413, reason="uploadTooLarge")
+            raise TooLargeError(
+                f"Request payload size exceeds the limit: {limit} bytes", status=413, reason="uploadTooLarge"
+            )
         chunks.append(chunk)
     data = b"".join(chunks)
     if request.headers.get("content-encoding", "").lower() == "gzip":
@@ -80,7 +89,9 @@ def _unzip(data: bytes, limit: int) -> bytes:
     except zlib.error as error:
         raise InvalidError("The body is not valid gzip") from error
     if len(out) > limit:
-        raise TooLargeError(f"Request payload size exceeds the limit: {limit} bytes", status=413, reason="uploadTooLarge")
+        raise TooLargeError(
+            f"Request payload size exceeds the limit: {limit} bytes", status=413, reason="uploadTooLarge"
+        )
     return out
 
 
@@ -95,7 +106,9 @@ def build_app(service: Service) -> Starlette:
             try:
                 incoming = Incoming(request, await _read(request, limit))
                 if incoming.path.get("project", service.project) != service.project:
-                    raise NotFoundError(f"Not found: Project {incoming.path['project']} (this endpoint serves {service.project})")  # noqa: TRY301
+                    raise NotFoundError(
+                        f"Not found: Project {incoming.path['project']} (this endpoint serves {service.project})"
+                    )
                 found = await anyio.to_thread.run_sync(call, incoming)
             except ClientDisconnect:
                 return Response(status_code=499)
@@ -158,7 +171,12 @@ def _answer(found: Any, request: Request) -> Response:
         return Response(status_code=204)
     data = orjson.dumps(found)
     headers = {}
-    if len(data) > 100_000 and "gzip" in request.headers.get("accept-encoding", "") and request.client and request.client.host not in {"127.0.0.1", "::1"}:
+    if (
+        len(data) > 100_000
+        and "gzip" in request.headers.get("accept-encoding", "")
+        and request.client
+        and request.client.host not in {"127.0.0.1", "::1"}
+    ):
         data = gzip.compress(data, 1)
         headers["content-encoding"] = "gzip"
     return Response(data, 200, headers, "application/json")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-
 from typing import TYPE_CHECKING, Any
-
 
 from starlette.responses import Response
 
@@ -28,7 +26,13 @@ PAGE_BYTES = 20 * 1024 * 1024  # Arrow bytes behind one answer; more makes answe
 DEFAULT_WAIT_S = 10.0  # how long jobs.query and getQueryResults wait when the client says nothing
 MAX_WAIT_S = 200.0  # BigQuery's own limit of one wait
 RESULTS = "_results"  # dataset that anonymous results claim to be in
-UNSUPPORTED = {"connectionProperties": "Connection properties", "createSession": "Sessions", "tableDefinitions": "External tables", "userDefinedFunctionResources": "Functions in other resources", "scriptOptions": "Scripts"}
+UNSUPPORTED = {
+    "connectionProperties": "Connection properties",
+    "createSession": "Sessions",
+    "tableDefinitions": "External tables",
+    "userDefinedFunctionResources": "Functions in other resources",
+    "scriptOptions": "Scripts",
+}
 
 
 class JobRoutes:
@@ -42,14 +46,25 @@ class JobRoutes:
         """jobs.query."""
         body = incoming.json()
         if body.get("useLegacySql", True) is not False:
-            raise NotImplementedApiError("Legacy SQL is not supported by the embedded BigQuery endpoint (set useLegacySql to false)")
-        form, arrow = _form(body.get("formatOptions") or {}), str(body.get("queryResultsFormat") or "").upper() == "ARROW"
+            raise NotImplementedApiError(
+                "Legacy SQL is not supported by the embedded BigQuery endpoint (set useLegacySql to false)"
+            )
+        form, arrow = (
+            _form(body.get("formatOptions") or {}),
+            str(body.get("queryResultsFormat") or "").upper() == "ARROW",
+        )
         request = self._request(body)
-        config = {k: body[k] for k in ("labels", "jobTimeoutMs", "dryRun") if k in body} | {"query": _query_config(body)}
+        config = {k: body[k] for k in ("labels", "jobTimeoutMs", "dryRun") if k in body} | {
+            "query": _query_config(body)
+        }
         job = self._start(request, config, job_id=None, request_id=body.get("requestId"))
         wait = _seconds(body.get("timeoutMs"), DEFAULT_WAIT_S)
         if not self._jobs.wait(job, wait):
-            return {"kind": "bigquery#queryResponse", "jobComplete": False, "jobReference": self._reference(job)}
+            return {
+                "kind": "bigquery#queryResponse",
+                "jobComplete": False,
+                "jobReference": self._reference(job),
+            }
         if job.error is not None:
             raise job.error
         answer = self._page(job, 0, _count(body.get("maxResults")), form, arrow=arrow)
@@ -67,23 +82,33 @@ class JobRoutes:
         self._service.statements.check_project(target.get("projectId"))
         limit = body.get("maximumBytesBilled")
         return Request(
-            body["query"], _parameters(body), default.get("datasetId"),
+            body["query"],
+            _parameters(body),
+            default.get("datasetId"),
             (str(target["datasetId"]), str(target["tableId"])) if target else None,
-            str(body.get("writeDisposition") or "WRITE_EMPTY"), str(body.get("createDisposition") or "CREATE_IF_NEEDED"),
-            dry_run=bool(body.get("dryRun")), max_bytes_billed=int(limit) if limit is not None else None,
+            str(body.get("writeDisposition") or "WRITE_EMPTY"),
+            str(body.get("createDisposition") or "CREATE_IF_NEEDED"),
+            dry_run=bool(body.get("dryRun")),
+            max_bytes_billed=int(limit) if limit is not None else None,
             table_options={k: body[k] for k in ("timePartitioning", "clustering") if body.get(k)},
-        )  # fmt: skip
+        )
 
-    def _start(self, request: Request, config: dict[str, Any], *, job_id: str | None, request_id: str | None = None) -> Job:
+    def _start(
+        self, request: Request, config: dict[str, Any], *, job_id: str | None, request_id: str | None = None
+    ) -> Job:
         if request.dry_run:
             job = Job(job_id or "dry_run", "QUERY", config, 1, started_ms=1, ended_ms=1, dry_run=True)
             job.outcome = self._service.statements.run(request)
             return job
         milliseconds = config.get("jobTimeoutMs")
         return self._jobs.start(
-            "QUERY", config, lambda _: self._service.statements.run(request), job_id=job_id, request_id=request_id,
+            "QUERY",
+            config,
+            lambda _: self._service.statements.run(request),
+            job_id=job_id,
+            request_id=request_id,
             timeout_s=int(milliseconds) / 1000 if milliseconds else None,
-        )  # fmt: skip
+        )
 
     def insert(self, incoming: Incoming) -> Any:
         """jobs.insert."""
@@ -91,14 +116,20 @@ class JobRoutes:
         config = dict(body.get("configuration") or {})
         kind = next((k for k in ("query", "load", "copy", "extract") if k in config), "")
         if kind == "load":
-            raise NotImplementedApiError("Loading from Cloud Storage is not supported by the embedded BigQuery endpoint: upload the file")
+            raise NotImplementedApiError(
+                "Loading from Cloud Storage is not supported by the embedded BigQuery endpoint: upload the file"
+            )
         if kind == "copy":
             return self._copy(body, config)
         if kind != "query":
-            raise NotImplementedApiError(f"Jobs of kind {kind or 'none'} are not supported by the embedded BigQuery endpoint")
+            raise NotImplementedApiError(
+                f"Jobs of kind {kind or 'none'} are not supported by the embedded BigQuery endpoint"
+            )
         inner = dict(config["query"])
         if inner.get("useLegacySql", True) is not False:
-            raise NotImplementedApiError("Legacy SQL is not supported by the embedded BigQuery endpoint (set useLegacySql to false)")
+            raise NotImplementedApiError(
+                "Legacy SQL is not supported by the embedded BigQuery endpoint (set useLegacySql to false)"
+            )
         request = self._request(inner | {"dryRun": config.get("dryRun")})
         job = self._start(request, config, job_id=(body.get("jobReference") or {}).get("jobId"))
         return self.resource(job)
@@ -107,20 +138,30 @@ class JobRoutes:
         copy = config["copy"]
         sources = copy.get("sourceTables") or [copy.get("sourceTable") or {}]
         if len(sources) != 1 or copy.get("operationType") not in (None, "COPY", "OPERATION_TYPE_UNSPECIFIED"):
-            raise NotImplementedApiError("Only copies of one table are supported by the embedded BigQuery endpoint")
+            raise NotImplementedApiError(
+                "Only copies of one table are supported by the embedded BigQuery endpoint"
+            )
         source, target = sources[0], copy.get("destinationTable") or {}
         entry = self._service.catalog.table(str(source.get("datasetId")), str(source.get("tableId")))
         request = Request(
-            "", destination=(str(target.get("datasetId")), str(target.get("tableId"))), write_disposition=str(copy.get("writeDisposition") or "WRITE_EMPTY"),
+            "",
+            destination=(str(target.get("datasetId")), str(target.get("tableId"))),
+            write_disposition=str(copy.get("writeDisposition") or "WRITE_EMPTY"),
             create_disposition=str(copy.get("createDisposition") or "CREATE_IF_NEEDED"),
-            table_options={k: v for k, v in entry.body.items() if k in {"timePartitioning", "clustering", "requirePartitionFilter"}},
-        )  # fmt: skip
+            table_options={
+                k: v
+                for k, v in entry.body.items()
+                if k in {"timePartitioning", "clustering", "requirePartitionFilter"}
+            },
+        )
 
         def work(_: Job) -> Outcome:
             runner = self._service.statements
             rows, _types = runner.database.query(f"SELECT * FROM {entry.relation}")  # noqa: S608
             with runner.database.write_lock:
-                runner.append(runner.destination(*(request.destination or ("", "")), entry.fields, request), rows)
+                runner.append(
+                    runner.destination(*(request.destination or ("", "")), entry.fields, request), rows
+                )
             return Outcome("COPY", target=request.destination)
 
         job = self._jobs.start("COPY", config, work, job_id=(body.get("jobReference") or {}).get("jobId"))
@@ -146,7 +187,10 @@ class JobRoutes:
         wanted = incoming.query.get("stateFilter", "").lower()
         found = [self.resource(j) for j in self._jobs.recent()]
         found = [j for j in found if not wanted or j["status"]["state"].lower() == wanted]
-        start, size = int(incoming.query.get("pageToken") or 0), int(incoming.query.get("maxResults") or 50) or 50
+        start, size = (
+            int(incoming.query.get("pageToken") or 0),
+            int(incoming.query.get("maxResults") or 50) or 50,
+        )
         page = [j | {"state": j["status"]["state"]} for j in found[start : start + size]]
         answer: dict[str, Any] = {"kind": "bigquery#jobList", "jobs": page}
         return answer | {"nextPageToken": str(start + size)} if start + size < len(found) else answer
@@ -167,12 +211,18 @@ class JobRoutes:
         """jobs.getQueryResults."""
         job = self._jobs.get(incoming.path["job"])
         if not self._jobs.wait(job, _seconds(incoming.query.get("timeoutMs"), DEFAULT_WAIT_S)):
-            return {"kind": "bigquery#getQueryResultsResponse", "jobComplete": False, "jobReference": self._reference(job)}
+            return {
+                "kind": "bigquery#getQueryResultsResponse",
+                "jobComplete": False,
+                "jobReference": self._reference(job),
+            }
         if job.error is not None:
             raise job.error
         start = int(incoming.query.get("pageToken") or incoming.query.get("startIndex") or 0)
         options = {k.split(".", 1)[1]: v for k, v in incoming.query.items() if k.startswith("formatOptions.")}
-        return self._page(job, start, _count(incoming.query.get("maxResults")), _form(options)) | {"kind": "bigquery#getQueryResultsResponse"}
+        return self._page(job, start, _count(incoming.query.get("maxResults")), _form(options)) | {
+            "kind": "bigquery#getQueryResultsResponse"
+        }
 
     def list_rows(self, incoming: Incoming) -> Any:
         """tabledata.list."""
@@ -195,25 +245,49 @@ class JobRoutes:
         columns = ", ".join(f'"{f.name}"' for f in fields)
         sql = f"SELECT {columns} FROM {entry.relation} ORDER BY rowid LIMIT {count} OFFSET {start}"  # noqa: S608
         rows, _ = self._service.database.query(sql)
-        answer: dict[str, Any] = {"kind": "bigquery#tableDataList", "etag": entry.etag, "totalRows": str(total), "rows": encode_rows(rows, fields, _form(options))}
-        return answer | {"pageToken": str(start + rows.num_rows)} if start + rows.num_rows < total and rows.num_rows else answer
+        answer: dict[str, Any] = {
+            "kind": "bigquery#tableDataList",
+            "etag": entry.etag,
+            "totalRows": str(total),
+            "rows": encode_rows(rows, fields, _form(options)),
+        }
+        return (
+            answer | {"pageToken": str(start + rows.num_rows)}
+            if start + rows.num_rows < total and rows.num_rows
+            else answer
+        )
 
     def _reference(self, job: Job) -> dict[str, str]:
         return {"projectId": self._service.project, "jobId": job.job_id, "location": LOCATION}
 
-    def _page(self, job: Job, start: int, size: int | None, form: Format, *, arrow: bool = False) -> dict[str, Any]:
+    def _page(
+        self, job: Job, start: int, size: int | None, form: Format, *, arrow: bool = False
+    ) -> dict[str, Any]:
         outcome = job.outcome
         if outcome is None:
             raise ApiError("The job has no result")
         answer: dict[str, Any] = {
-            "jobReference": self._reference(job), "jobComplete": True, "cacheHit": False, "totalBytesProcessed": str(outcome.bytes_processed),
-            "schema": {"fields": [f.to_api() for f in outcome.fields]} if outcome.fields and outcome.kind == "SELECT" else {"fields": []},
-            "totalRows": "0", "location": LOCATION, "etag": job.job_id, "creationTime": str(job.created_ms), "startTime": str(job.started_ms),
+            "jobReference": self._reference(job),
+            "jobComplete": True,
+            "cacheHit": False,
+            "totalBytesProcessed": str(outcome.bytes_processed),
+            "schema": {"fields": [f.to_api() for f in outcome.fields]}
+            if outcome.fields and outcome.kind == "SELECT"
+            else {"fields": []},
+            "totalRows": "0",
+            "location": LOCATION,
+            "etag": job.job_id,
+            "creationTime": str(job.created_ms),
+            "startTime": str(job.started_ms),
             "endTime": str(job.ended_ms),
-        }  # fmt: skip
+        }
         if outcome.affected is not None:
             answer["numDmlAffectedRows"] = str(outcome.affected)
-            answer["dmlStats"] = {"insertedRowCount": str(outcome.inserted), "updatedRowCount": str(outcome.updated), "deletedRowCount": str(outcome.deleted)}
+            answer["dmlStats"] = {
+                "insertedRowCount": str(outcome.inserted),
+                "updatedRowCount": str(outcome.updated),
+                "deletedRowCount": str(outcome.deleted),
+            }
         if outcome.rows is None or outcome.kind != "SELECT":
             return answer
         total = outcome.rows.num_rows
@@ -239,12 +313,19 @@ class JobRoutes:
         if kind == "resumable":
             key = self._service.uploads.begin(incoming.json())
             path = f"/upload/bigquery/v2/projects/{self._service.project}/jobs?uploadType=resumable&upload_id={key}"
-            return Response(b"{}", 200, {"location": incoming.base + path, "x-guploader-uploadid": key}, "application/json")
+            return Response(
+                b"{}",
+                200,
+                {"location": incoming.base + path, "x-guploader-uploadid": key},
+                "application/json",
+            )
         raise InvalidError(f"Unknown uploadType: {kind}")
 
     def _continue(self, incoming: Incoming) -> Any:
         key = incoming.query["upload_id"]
-        upload, done = self._service.uploads.add(key, incoming.data, incoming.headers.get("content-range", ""))
+        upload, done = self._service.uploads.add(
+            key, incoming.data, incoming.headers.get("content-range", "")
+        )
         if done:
             return self._load(upload.body, upload.path)
         headers = {"range": f"bytes=0-{upload.size - 1}"} if upload.size else {}
@@ -279,14 +360,23 @@ def _parameters(body: dict[str, Any]) -> dict[str, tuple[Field, Any]]:
 
 
 def _query_config(body: dict[str, Any]) -> dict[str, Any]:
-    keys = ("query", "defaultDataset", "queryParameters", "parameterMode", "maximumBytesBilled", "useQueryCache")
+    keys = (
+        "query",
+        "defaultDataset",
+        "queryParameters",
+        "parameterMode",
+        "maximumBytesBilled",
+        "useQueryCache",
+    )
     return {"useLegacySql": False, "priority": "INTERACTIVE"} | {k: body[k] for k in keys if k in body}
 
 
 def _form(options: dict[str, Any]) -> Format:
     output = str(options.get("timestampOutputFormat") or "").upper()
     if output not in {"", "TIMESTAMP_OUTPUT_FORMAT_UNSPECIFIED", "INT64", "FLOAT64"}:
-        raise NotImplementedApiError(f"The timestamp format {output} is not supported by the embedded BigQuery endpoint")
+        raise NotImplementedApiError(
+            f"The timestamp format {output} is not supported by the embedded BigQuery endpoint"
+        )
     return Format(output == "INT64" or str(options.get("useInt64Timestamp", "")).lower() == "true")
 
 
@@ -301,5 +391,3 @@ def _count(value: Any) -> int | None:
 
 def _seconds(value: Any, default: float) -> float:
     return default if value is None or value == "" else min(max(int(value), 0) / 1000, MAX_WAIT_S)
-
-

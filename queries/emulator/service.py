@@ -30,7 +30,9 @@ class Service:
     streams: Streams
 
     @classmethod
-    def open(cls, directory: Path, project: str, *, memory_limit: str | None = None, threads: int | None = None) -> Service:
+    def open(
+        cls, directory: Path, project: str, *, memory_limit: str | None = None, threads: int | None = None
+    ) -> Service:
         """Open a data directory.
 
         Raises:
@@ -41,7 +43,9 @@ class Service:
         statements = Statements(catalog)
         jobs = Jobs(project, LOCATION, database.session)
         uploads = Uploads(directory / "uploads")
-        return cls(project, database, catalog, statements, jobs, uploads, RecentInserts(), Streams(statements))
+        return cls(
+            project, database, catalog, statements, jobs, uploads, RecentInserts(), Streams(statements)
+        )
 
     def close(self) -> None:
         """Stop the jobs and write the file."""

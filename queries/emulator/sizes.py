@@ -9,7 +9,17 @@ from queries.dialect.fields import Field, quote
 from queries.dialect.tables import TableInfo
 from queries.emulator.database import Database
 
-FIXED = {"INTEGER": 8, "FLOAT": 8, "BOOLEAN": 1, "TIMESTAMP": 8, "DATE": 8, "TIME": 8, "DATETIME": 8, "NUMERIC": 16, "INTERVAL": 16}
+FIXED = {
+    "INTEGER": 8,
+    "FLOAT": 8,
+    "BOOLEAN": 1,
+    "TIMESTAMP": 8,
+    "DATE": 8,
+    "TIME": 8,
+    "DATETIME": 8,
+    "NUMERIC": 16,
+    "INTERVAL": 16,
+}
 SAMPLE_ROWS = 200  # rows whose widths stand for all; more costs time on every growth of a table
 
 
@@ -20,7 +30,9 @@ class Sizes:
         self._database = database
         self._widths: dict[tuple[str, str, int, int], dict[str, float]] = {}
 
-    def of_scan(self, info: TableInfo, columns: frozenset[str] | None, test: str, values: Mapping[str, Any]) -> int:
+    def of_scan(
+        self, info: TableInfo, columns: frozenset[str] | None, test: str, values: Mapping[str, Any]
+    ) -> int:
         """Estimate one scan.
 
         Args:
@@ -67,5 +79,3 @@ def _width(value: Any, field: Field) -> int:
     if field.type in FIXED:
         return FIXED[field.type]
     return 2 + len(value if isinstance(value, bytes) else str(value).encode())
-
-

@@ -32,7 +32,7 @@ class Statements:
         self.catalog = catalog
         self.database: Database = catalog.database
         self.sizes = Sizes(catalog.database)
-        self._cache: dict[Any, Translation] = {}
+        self._cache: dict[Any, tuple[str, Translation]] = {}
 
     def run(self, request: Request) -> Outcome:
         """Run one statement.
@@ -46,16 +46,14 @@ class Statements:
             raise as_api_error(error, request.text) from error
 
     def _run(self, request: Request) -> Outcome:
-        key = self._key(request)
-        if key in self._cache:
-            return self._select(request, self._cache[key])
+        kind, known = self._cache.get(self._key(request), ("", None))
+        if known is not None:
+            return self._select(request, known) if kind == "SELECT" else self._change(request, kind, known)
         tree = parse_statement(request.text)
         if isinstance(tree, exp.Query):
             translation = self.translator(request).translate(tree)
             self.fields(translation, self.values(request, translation))
-            if len(self._cache) > MAX_CACHED:
-                self._cache.clear()
-            self._cache[key] = translation
+            self._keep(request, ("SELECT", translation))
             return self._select(request, translation)
         if request.destination is not None:
             raise InvalidError("Cannot set destination table in jobs with DML or DDL statements")
@@ -64,6 +62,11 @@ class Statements:
         if isinstance(tree, exp.Create | exp.Drop | exp.Alter):
             return ddl.run(self, request, tree)
         raise UnsupportedError(f"The statement {type(tree).__name__.upper()}")
+
+    def _keep(self, request: Request, translation: tuple[str, Translation]) -> None:
+        if len(self._cache) > MAX_CACHED:
+            self._cache.clear()
+        self._cache[self._key(request)] = translation
 
     def _key(self, request: Request) -> tuple[Any, ...]:
         kinds = tuple(sorted((name, field.sql()) for name, (field, _) in request.parameters.items()))
@@ -82,11 +85,16 @@ class Statements:
             if table.upper().startswith("INFORMATION_SCHEMA."):
                 name = dataset or default_dataset
                 if name is None:
-                    raise InvalidError("INFORMATION_SCHEMA must be qualified with a dataset", reason="invalidQuery")
+                    raise InvalidError(
+                        "INFORMATION_SCHEMA must be qualified with a dataset", reason="invalidQuery"
+                    )
                 self.catalog.dataset(name)
                 return information_table(self.catalog, name, table.split(".", 1)[1].upper())
             if dataset is None and default_dataset is None:
-                raise InvalidError(f'Table "{table}" must be qualified with a dataset (e.g. dataset.table).', location="query")
+                raise InvalidError(
+                    f'Table "{table}" must be qualified with a dataset (e.g. dataset.table).',
+                    location="query",
+                )
             return self.catalog.table(str(dataset or default_dataset), table).info()
 
         return find
@@ -102,7 +110,9 @@ class Statements:
 
     def fields(self, translation: Translation, values: Mapping[str, Any] | None = None) -> tuple[Field, ...]:
         """Tell the columns of a translated query."""
-        types = self.database.result_types(translation.sql, values or {f"p_{n}": None for n in translation.parameters})
+        types = self.database.result_types(
+            translation.sql, values or {f"p_{n}": None for n in translation.parameters}
+        )
         return _fields_of(types)
 
     def values(self, request: Request, translation: Translation) -> dict[str, Any]:
@@ -117,7 +127,9 @@ class Statements:
             InvalidError: It is above `max_bytes_billed`.
         """
         values = self.values(request, translation)
-        total = sum(self.sizes.of_scan(info, columns, test, values) for info, columns, test in translation.scans)
+        total = sum(
+            self.sizes.of_scan(info, columns, test, values) for info, columns, test in translation.scans
+        )
         if request.max_bytes_billed is not None and billed(total) > request.max_bytes_billed:
             raise InvalidError(
                 f"Query exceeded limit for bytes billed: {request.max_bytes_billed}. {billed(total)} or higher required.",
@@ -137,7 +149,9 @@ class Statements:
         rows, types = self.database.query(translation.sql, values)
         return Outcome("SELECT", _fields_of(types), rows, total, referenced=named)
 
-    def _into(self, request: Request, translation: Translation, total: int, named: tuple[tuple[str, str], ...]) -> Outcome:
+    def _into(
+        self, request: Request, translation: Translation, total: int, named: tuple[tuple[str, str], ...]
+    ) -> Outcome:
         """Write the result of a query to its destination table."""
         dataset, name = request.destination or ("", "")
         values = self.values(request, translation)
@@ -167,7 +181,9 @@ class Statements:
             kept = {k: v for k, v in entry.body.items() if k not in {"schema"}}
             body = {**kept, **request.table_options, "schema": {"fields": [f.to_api() for f in fields]}}
             return catalog.create_table(dataset, name, body, replace=True)
-        if request.write_disposition == "WRITE_EMPTY" and self.database.scalar(f"SELECT count(*) FROM {entry.relation}"):  # noqa: S608
+        if request.write_disposition == "WRITE_EMPTY" and self.database.scalar(
+            f"SELECT count(*) FROM {entry.relation}"
+        ):
             raise DuplicateError(f"Already Exists: Table {catalog.project}:{dataset}.{name}")
         return entry
 
@@ -180,18 +196,25 @@ class Statements:
                 raise InvalidError(f"no such field: {column}.")
             targets.append(known[column.lower()])
         values = ", ".join(
-            f"coalesce({quote(c)}, [])" if f.mode == "REPEATED" else quote(c) for c, f in zip(rows.column_names, targets, strict=True)
+            f"coalesce({quote(c)}, [])" if f.mode == "REPEATED" else quote(c)
+            for c, f in zip(rows.column_names, targets, strict=True)
         )
         names = ", ".join(quote(f.name) for f in targets)
         sql = f"INSERT INTO {entry.relation} ({names}) SELECT {values} FROM _incoming"  # noqa: S608
         (session or self.database).insert(sql, rows)
 
     def _modify(self, request: Request, tree: exp.Expression) -> Outcome:
-        kind = {exp.Insert: "INSERT", exp.Update: "UPDATE", exp.Delete: "DELETE", exp.Merge: "MERGE"}.get(type(tree), "TRUNCATE_TABLE")
+        kind = {exp.Insert: "INSERT", exp.Update: "UPDATE", exp.Delete: "DELETE", exp.Merge: "MERGE"}.get(
+            type(tree), "TRUNCATE_TABLE"
+        )
         ddl.check_dml(tree)
         if kind == "TRUNCATE_TABLE":
             return ddl.truncate(self, request, tree)
         translation = self.translator(request).translate(tree)
+        self._keep(request, (kind, translation))
+        return self._change(request, kind, translation)
+
+    def _change(self, request: Request, kind: str, translation: Translation) -> Outcome:
         total = self.estimate(request, translation)
         target = (translation.tables[0].dataset, translation.tables[0].table)
         named = tuple((t.dataset, t.table) for t in translation.tables)
@@ -231,11 +254,21 @@ def _check_one_match(session: Transaction, sql: str, values: Mapping[str, Any]) 
     name = tree.this.alias_or_name
     rowid = exp.column("rowid", table=exp.to_identifier(name, quoted=True))
     several = exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1))
-    select = exp.Select(expressions=[exp.Literal.number(1)]).from_(tree.this.copy()).group_by(rowid).having(several).limit(1)
+    select = (
+        exp.Select(expressions=[exp.Literal.number(1)])
+        .from_(tree.this.copy())
+        .group_by(rowid)
+        .having(several)
+        .limit(1)
+    )
     select.append("joins", exp.Join(this=source.this.copy(), kind="CROSS"))
     for join in source.args.get("joins") or source.this.args.get("joins") or ():
         select.append("joins", join.copy())
     select.set("where", tree.args["where"].copy())
     text = select.sql(dialect="duckdb")
     if session.execute(text, {k: v for k, v in values.items() if f"${k}" in text}):
-        raise InvalidError("UPDATE/MERGE must match at most one source row for each target row", reason="invalidQuery", location="query")
+        raise InvalidError(
+            "UPDATE/MERGE must match at most one source row for each target row",
+            reason="invalidQuery",
+            location="query",
+        )

@@ -105,7 +105,9 @@ class Streams:
         if name.endswith(("/_default", "/streams/_default")):
             entry = self.table(name)
             return Stream(name, entry.dataset, entry.name, "DEFAULT")
-        query = "SELECT dataset, tbl, kind, next_offset, finalized, committed_ms FROM _bq.streams WHERE name = ?"
+        query = (
+            "SELECT dataset, tbl, kind, next_offset, finalized, committed_ms FROM _bq.streams WHERE name = ?"
+        )
         rows = self._database.rows(query, [name])
         if not rows:
             raise NotFoundError(f"Requested entity was not found. Entity: {name}")
@@ -141,9 +143,13 @@ class Streams:
             if stream.finalized:
                 raise StreamFinalizedError(f"Stream has been finalized. Entity: {name}")
             if offset is not None and offset < stream.next_offset:
-                raise OffsetExistsError(f"The offset is within stream, expected offset {stream.next_offset}, received {offset} Entity: {name}")
+                raise OffsetExistsError(
+                    f"The offset is within stream, expected offset {stream.next_offset}, received {offset} Entity: {name}"
+                )
             if offset is not None and offset > stream.next_offset:
-                raise OffsetAheadError(f"The offset is beyond stream, expected offset {stream.next_offset}, received {offset} Entity: {name}")
+                raise OffsetAheadError(
+                    f"The offset is beyond stream, expected offset {stream.next_offset}, received {offset} Entity: {name}"
+                )
             self._store(stream, rows, stream.next_offset + rows.num_rows)
             return stream.next_offset
 
@@ -154,7 +160,10 @@ class Streams:
             try:
                 with self._database.transaction() as session:
                     if next_offset is not None:
-                        session.execute("UPDATE _bq.streams SET next_offset = ? WHERE name = ?", [next_offset, stream.name])
+                        session.execute(
+                            "UPDATE _bq.streams SET next_offset = ? WHERE name = ?",
+                            [next_offset, stream.name],
+                        )
                     self._insert(session, stream, entry, fitted)
             except duckdb.TransactionException:
                 if attempt == TRIES - 1:
@@ -174,7 +183,9 @@ class Streams:
         known = {f.name.lower(): f for f in entry.fields}
         unknown = [c for c in rows.column_names if c.lower() not in known]
         if unknown:
-            raise InvalidError(f"Input schema has more fields than BigQuery schema, extra fields: '{','.join(unknown)}'")
+            raise InvalidError(
+                f"Input schema has more fields than BigQuery schema, extra fields: '{','.join(unknown)}'"
+            )
         fields = [known[c.lower()] for c in rows.column_names]
         missing = [f.name for f in entry.fields if f.mode == "REQUIRED" and f not in fields]
         if missing:
@@ -211,7 +222,9 @@ class Streams:
             for stream in streams:
                 columns = session.execute(f"DESCRIBE {_holding(stream.name)}")
                 names_sql = ", ".join(quote(c[0]) for c in columns)
-                session.execute(f"INSERT INTO {entry.relation} ({names_sql}) SELECT {names_sql} FROM {_holding(stream.name)}")  # noqa: S608
+                session.execute(
+                    f"INSERT INTO {entry.relation} ({names_sql}) SELECT {names_sql} FROM {_holding(stream.name)}"
+                )
                 session.execute(f"DROP TABLE {_holding(stream.name)}")
                 session.execute("UPDATE _bq.streams SET committed_ms = ? WHERE name = ?", [now, stream.name])
         return now
@@ -220,5 +233,3 @@ class Streams:
 def _holding(name: str) -> str:
     """Name the table that holds the rows of a pending stream."""
     return f"_bq.{quote('pending_' + name.rsplit('/', 1)[-1])}"
-
-

@@ -14,22 +14,45 @@ from google.rpc import status_pb2
 
 from queries.emulator.errors import ApiError, InvalidError, NotImplementedApiError, as_api_error
 from queries.emulator.proto_rows import ProtoRows
-from queries.emulator.streams import OffsetAheadError, OffsetExistsError, Stream, StreamFinalizedError, Streams
+from queries.emulator.streams import (
+    OffsetAheadError,
+    OffsetExistsError,
+    Stream,
+    StreamFinalizedError,
+    Streams,
+)
 
 SERVICE = "google.cloud.bigquery.storage.v1.BigQueryWrite"
-MAX_MESSAGE_BYTES = 20 * 1024 * 1024  # BigQuery takes 20 MB at most; more would be accepted here and refused there
+MAX_MESSAGE_BYTES = (
+    20 * 1024 * 1024
+)  # BigQuery takes 20 MB at most; more would be accepted here and refused there
 WORKERS = 32  # one per open AppendRows connection; more clients than this wait
 CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT, 403: grpc.StatusCode.PERMISSION_DENIED, 404: grpc.StatusCode.NOT_FOUND,
-    409: grpc.StatusCode.ALREADY_EXISTS, 501: grpc.StatusCode.UNIMPLEMENTED,
-}  # fmt: skip
-STORAGE_ERRORS = {OffsetExistsError: "OFFSET_ALREADY_EXISTS", OffsetAheadError: "OFFSET_OUT_OF_RANGE", StreamFinalizedError: "STREAM_FINALIZED"}
-KINDS = {"COMMITTED": types.WriteStream.Type.COMMITTED, "PENDING": types.WriteStream.Type.PENDING, "DEFAULT": types.WriteStream.Type.COMMITTED}
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    409: grpc.StatusCode.ALREADY_EXISTS,
+    501: grpc.StatusCode.UNIMPLEMENTED,
+}
+STORAGE_ERRORS = {
+    OffsetExistsError: "OFFSET_ALREADY_EXISTS",
+    OffsetAheadError: "OFFSET_OUT_OF_RANGE",
+    StreamFinalizedError: "STREAM_FINALIZED",
+}
+KINDS = {
+    "COMMITTED": types.WriteStream.Type.COMMITTED,
+    "PENDING": types.WriteStream.Type.PENDING,
+    "DEFAULT": types.WriteStream.Type.COMMITTED,
+}
 
 
 def code_of(error: ApiError) -> grpc.StatusCode:
     """Give the gRPC status of a refusal."""
-    return grpc.StatusCode.OUT_OF_RANGE if isinstance(error, OffsetAheadError) else CODES.get(error.status, grpc.StatusCode.INTERNAL)
+    return (
+        grpc.StatusCode.OUT_OF_RANGE
+        if isinstance(error, OffsetAheadError)
+        else CODES.get(error.status, grpc.StatusCode.INTERNAL)
+    )
 
 
 class WriteService:
@@ -44,7 +67,9 @@ class WriteService:
         kinds = {types.WriteStream.Type.COMMITTED: "COMMITTED", types.WriteStream.Type.PENDING: "PENDING"}
         kind = kinds.get(request.write_stream.type_)
         if kind is None:
-            raise NotImplementedApiError("Only COMMITTED and PENDING write streams are supported by the embedded BigQuery endpoint")
+            raise NotImplementedApiError(
+                "Only COMMITTED and PENDING write streams are supported by the embedded BigQuery endpoint"
+            )
         return _stream(self._streams.create(request.parent, kind))
 
     def get_write_stream(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -63,7 +88,9 @@ class WriteService:
 
     def flush_rows(self, request: Any, context: grpc.ServicerContext) -> Any:
         """FlushRows: only buffered streams have it."""
-        raise NotImplementedApiError("Buffered write streams are not supported by the embedded BigQuery endpoint")
+        raise NotImplementedApiError(
+            "Buffered write streams are not supported by the embedded BigQuery endpoint"
+        )
 
     def append_rows(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
         """AppendRows: one answer per request, in order, after the rows are on the disk."""
@@ -75,7 +102,9 @@ class WriteService:
                 yield self._append(name, reader, request)
             except Exception as error:  # noqa: BLE001  # every failure becomes an answer of the stream
                 refusal = as_api_error(error)
-                if isinstance(refusal, OffsetExistsError | OffsetAheadError | StreamFinalizedError | InvalidError):
+                if isinstance(
+                    refusal, OffsetExistsError | OffsetAheadError | StreamFinalizedError | InvalidError
+                ):
                     yield _refused(name, refusal)
                 else:
                     context.abort(code_of(refusal), refusal.message)
@@ -142,17 +171,26 @@ def _refused(name: str, error: ApiError) -> Any:
     status = status_pb2.Status(code=code_of(error).value[0], message=error.message)
     known = STORAGE_ERRORS.get(type(error))
     if known is not None:
-        detail = types.StorageError.pb()(code=types.StorageError.StorageErrorCode[known], entity=name, error_message=error.message)
+        detail = types.StorageError.pb()(
+            code=types.StorageError.StorageErrorCode[known], entity=name, error_message=error.message
+        )
         status.details.add().Pack(detail)
     answer.error.CopyFrom(status)
     return answer
 
 
 def _stream(stream: Stream) -> Any:
-    return types.WriteStream(name=stream.name, type_=KINDS[stream.kind], write_mode=types.WriteStream.WriteMode.INSERT, location="us")
+    return types.WriteStream(
+        name=stream.name,
+        type_=KINDS[stream.kind],
+        write_mode=types.WriteStream.WriteMode.INSERT,
+        location="us",
+    )
 
 
-def _unary(method: Callable[[Any, grpc.ServicerContext], Any], request: Any, response: Any) -> grpc.RpcMethodHandler:
+def _unary(
+    method: Callable[[Any, grpc.ServicerContext], Any], request: Any, response: Any
+) -> grpc.RpcMethodHandler:
     def call(message: Any, context: grpc.ServicerContext) -> Any:
         try:
             return method(message, context)
@@ -160,7 +198,9 @@ def _unary(method: Callable[[Any, grpc.ServicerContext], Any], request: Any, res
             refusal = as_api_error(error)
             context.abort(code_of(refusal), refusal.message)
 
-    return grpc.unary_unary_rpc_method_handler(call, request_deserializer=request.deserialize, response_serializer=response.serialize)
+    return grpc.unary_unary_rpc_method_handler(
+        call, request_deserializer=request.deserialize, response_serializer=response.serialize
+    )
 
 
 def serve(service: WriteService, address: str) -> tuple[grpc.Server, int]:
@@ -170,16 +210,25 @@ def serve(service: WriteService, address: str) -> tuple[grpc.Server, int]:
         The server and the port it got; port 0 means that the address is taken.
     """
     handlers = {
-        "CreateWriteStream": _unary(service.create_write_stream, types.CreateWriteStreamRequest, types.WriteStream),
+        "CreateWriteStream": _unary(
+            service.create_write_stream, types.CreateWriteStreamRequest, types.WriteStream
+        ),
         "GetWriteStream": _unary(service.get_write_stream, types.GetWriteStreamRequest, types.WriteStream),
-        "FinalizeWriteStream": _unary(service.finalize_write_stream, types.FinalizeWriteStreamRequest, types.FinalizeWriteStreamResponse),
-        "BatchCommitWriteStreams": _unary(service.batch_commit_write_streams, types.BatchCommitWriteStreamsRequest, types.BatchCommitWriteStreamsResponse),
+        "FinalizeWriteStream": _unary(
+            service.finalize_write_stream, types.FinalizeWriteStreamRequest, types.FinalizeWriteStreamResponse
+        ),
+        "BatchCommitWriteStreams": _unary(
+            service.batch_commit_write_streams,
+            types.BatchCommitWriteStreamsRequest,
+            types.BatchCommitWriteStreamsResponse,
+        ),
         "FlushRows": _unary(service.flush_rows, types.FlushRowsRequest, types.FlushRowsResponse),
         "AppendRows": grpc.stream_stream_rpc_method_handler(
-            service.append_rows, request_deserializer=types.AppendRowsRequest.pb().FromString,
+            service.append_rows,
+            request_deserializer=types.AppendRowsRequest.pb().FromString,
             response_serializer=lambda m: m.SerializeToString(),
         ),
-    }  # fmt: skip
+    }
     options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
     server = grpc.server(cf.ThreadPoolExecutor(WORKERS, thread_name_prefix="grpc"), options=options)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))

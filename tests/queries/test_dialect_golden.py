@@ -40,7 +40,9 @@ def statements(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Statements]
     catalog.create_dataset("d", {})
     catalog.create_table("d", "t", {"schema": {"fields": COLUMNS}})
     runner = Statements(catalog)
-    assert "insertErrors" not in insert_all(runner, RecentInserts(), "d", "t", {"rows": [{"json": row} for row in ROWS]})
+    assert "insertErrors" not in insert_all(
+        runner, RecentInserts(), "d", "t", {"rows": [{"json": row} for row in ROWS]}
+    )
     yield runner
     database.close()
 
@@ -59,7 +61,10 @@ def ask(statements: Statements, text: str) -> list[list[Any]]:
     outcome = statements.run(Request(text, default_dataset="d"))
     assert outcome.rows is not None
     rows = encode_rows(outcome.rows, outcome.fields, Format())
-    return [[plain(cell["v"], field) for cell, field in zip(row["f"], outcome.fields, strict=True)] for row in rows]
+    return [
+        [plain(cell["v"], field) for cell, field in zip(row["f"], outcome.fields, strict=True)]
+        for row in rows
+    ]
 
 
 @pytest.mark.parametrize(("expression", "answer"), SCALARS, ids=[e for e, _ in SCALARS])
@@ -94,7 +99,9 @@ def test_what_is_not_supported_is_refused_by_name(statements: Statements, text: 
 
 def test_results_have_bigquerys_names_and_types(statements: Statements) -> None:
     """Columns without a name are f0_, f1_; whole numbers are INTEGER, ratios FLOAT."""
-    outcome = statements.run(Request("SELECT 1, 2.5, k, SUM(n), [1] AS a FROM t GROUP BY k", default_dataset="d"))
+    outcome = statements.run(
+        Request("SELECT 1, 2.5, k, SUM(n), [1] AS a FROM t GROUP BY k", default_dataset="d")
+    )
     assert [(f.name, f.type, f.mode) for f in outcome.fields] == [
         ("f0_", "INTEGER", "NULLABLE"),
         ("f1_", "FLOAT", "NULLABLE"),

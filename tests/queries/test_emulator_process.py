@@ -17,7 +17,9 @@ CODE = "import sys; from queries.emulator.cli import main; sys.exit(main(sys.arg
 
 def start_and_fail(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Start an endpoint that cannot start."""
-    return subprocess.run([sys.executable, "-c", CODE, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", CODE, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 @pytest.fixture
@@ -75,7 +77,10 @@ def test_acknowledged_rows_survive_a_kill(tmp_path: Path) -> None:
     assert len(found) >= max(acknowledged) + 100
     stream = after.open(name, batch(1).schema)
     next_offset = len(found)
-    assert settle(stream.send(request(name, batch(next_offset), next_offset))).append_result.offset == next_offset
+    assert (
+        settle(stream.send(request(name, batch(next_offset), next_offset))).append_result.offset
+        == next_offset
+    )
     stream.close()
     after.close()
     again.stop()

@@ -31,12 +31,19 @@ class Writes:
 
     def __init__(self, emulator: EmulatorProcess) -> None:
         options = {"api_endpoint": emulator.rest_url}
-        self.client = bigquery.Client(project=PROJECT, credentials=AnonymousCredentials(), client_options=options)
+        self.client = bigquery.Client(
+            project=PROJECT, credentials=AnonymousCredentials(), client_options=options
+        )
         self.channel = grpc.insecure_channel(emulator.grpc_address)
         self.api = BigQueryWriteClient(transport=BigQueryWriteGrpcTransport(channel=self.channel))
         self.dataset = f"writes_{next(_numbers)}"
         self.client.create_dataset(self.dataset)
-        schema = [F("i", "INT64", "REQUIRED"), F("s", "STRING"), F("at", "TIMESTAMP"), F("l", "INT64", "REPEATED")]
+        schema = [
+            F("i", "INT64", "REQUIRED"),
+            F("s", "STRING"),
+            F("at", "TIMESTAMP"),
+            F("l", "INT64", "REPEATED"),
+        ]
         self.client.create_table(bigquery.Table(f"{PROJECT}.{self.dataset}.t", schema=schema))
         self.parent = f"projects/{PROJECT}/datasets/{self.dataset}/tables/t"
         self.default = f"{self.parent}/streams/_default"
@@ -195,7 +202,9 @@ def test_rows_that_do_not_fit_are_refused(writes: Writes, columns: dict[str, Any
 def test_unknown_tables_and_streams_are_not_found(writes: Writes) -> None:
     """Names that do not exist answer NOT_FOUND, kinds that are not supported UNIMPLEMENTED."""
     with pytest.raises(api.NotFound):
-        writes.api.create_write_stream(parent=writes.parent + "x", write_stream=types.WriteStream(type_=Kind.COMMITTED))
+        writes.api.create_write_stream(
+            parent=writes.parent + "x", write_stream=types.WriteStream(type_=Kind.COMMITTED)
+        )
     with pytest.raises(api.NotFound):
         writes.api.get_write_stream(name=f"{writes.parent}/streams/none")
     with pytest.raises(api.MethodNotImplemented):
@@ -207,10 +216,18 @@ def row_class() -> Any:
     message = descriptor_pb2.DescriptorProto(name="Row")
     kinds = descriptor_pb2.FieldDescriptorProto
     for number, (name, kind, label) in enumerate(
-        [("i", kinds.TYPE_INT64, 1), ("s", kinds.TYPE_STRING, 1), ("at", kinds.TYPE_INT64, 1), ("l", kinds.TYPE_INT64, 3)], 1
+        [
+            ("i", kinds.TYPE_INT64, 1),
+            ("s", kinds.TYPE_STRING, 1),
+            ("at", kinds.TYPE_INT64, 1),
+            ("l", kinds.TYPE_INT64, 3),
+        ],
+        1,
     ):
         message.field.add(name=name, number=number, type=kind, label=label)
-    file = descriptor_pb2.FileDescriptorProto(name="t.proto", package="t", message_type=[message], syntax="proto2")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="t.proto", package="t", message_type=[message], syntax="proto2"
+    )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("t.Row"))
@@ -225,7 +242,10 @@ def test_protobuf_rows_are_read(writes: Writes) -> None:
     template.proto_rows.writer_schema.proto_descriptor = proto
     stream = writer.AppendRowsStream(writes.api, template)
     out = types.AppendRowsRequest(write_stream=writes.default)
-    out.proto_rows.rows.serialized_rows = [made(i=1, s="a", at=1_000_000, l=[1, 2]).SerializeToString(), made(i=2).SerializeToString()]
+    out.proto_rows.rows.serialized_rows = [
+        made(i=1, s="a", at=1_000_000, l=[1, 2]).SerializeToString(),
+        made(i=2).SerializeToString(),
+    ]
     settle(stream.send(out))
     stream.close()
     assert writes.values("STRUCT(i, s, UNIX_SECONDS(at) AS t, l)") == [
