@@ -49,7 +49,7 @@ class Bench:
         movement = Movement(move, 0.0, pieces)
         frames: dict[str, list[tuple[Detection, ...]]] = {name: [] for name in CAMERA_NAMES}
         aisle = float(self._rng.random())
-        for at_s in self._moments(move.gesture.duration_s):
+        for at_s in self._moments(movement):
             gestures = movement.gestures_at(at_s)
             for name, found in self._look(gestures, around, aisle).items():
                 frames[name].append(found)
@@ -58,11 +58,16 @@ class Bench:
         manifest = self._manifest
         return fuse(evidence, change_g, manifest.classes, self._fusion, temperature=manifest.temperature)
 
-    def _moments(self, duration_s: float) -> list[float]:
-        moments = np.arange(self._rng.uniform(0.0, 1 / BUSY_FPS), duration_s, 1 / BUSY_FPS)
-        budget = CaptureConfig().event_frames
-        chosen = np.linspace(0, len(moments) - 1, min(budget, len(moments))).astype(int)
-        return [float(at_s) for at_s in moments[chosen]]
+    def _moments(self, movement: Movement) -> list[float]:
+        """Return when the frames were taken that a live cart looks at: the newest on either side.
+
+        The agent spends half of its budget on frames from before the weight moved.
+        """
+        first_s = float(self._rng.uniform(0.0, 1 / BUSY_FPS))
+        moments = np.arange(first_s, movement.ends_s, 1 / BUSY_FPS).tolist()
+        half = CaptureConfig().event_frames // 2
+        before = [at_s for at_s in moments if at_s < movement.lands_s]
+        return before[-half:] + [at_s for at_s in moments if at_s >= movement.lands_s][:half]
 
     def _look(
         self, gestures: tuple[Gesture, ...], around: dict[str, Surroundings], aisle: float

@@ -249,7 +249,7 @@ def _changes(item: Ints, quantity: Ints, adds: Bools, rng: np.random.Generator) 
 
 def _decision_times(hours: Hours, hour: Ints, rng: np.random.Generator) -> Floats:
     median = np.where(hours.present[hour], PRESENT.decision_ms, BEFORE.decision_ms)
-    return np.asarray(np.round(median * np.exp(rng.normal(0, 0.16, len(hour))), 1))
+    return np.asarray(np.round(median * np.exp(rng.normal(0, 0.32, len(hour))), 1))
 
 
 def profile_of(*, present: bool) -> Profile:

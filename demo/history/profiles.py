@@ -49,8 +49,8 @@ class Profile:
     decision_ms: float
 
 
-PRESENT = Profile("v1", 0.006, 1.0, 6.5, 420.0)
-BEFORE = Profile("v0", 0.03, 1.8, 9.0, 520.0)
+PRESENT = Profile("v1", 0.006, 1.0, 6.0, 230.0)
+BEFORE = Profile("v0", 0.03, 1.8, 8.5, 290.0)
 
 
 def look_alike() -> Ints:

@@ -55,11 +55,11 @@ class Stage:
 def stages_of(profile: Profile) -> tuple[Stage, ...]:
     """Return the stages that run for every inference."""
     return (
-        Stage("capture", 2.2, 0.45),
-        Stage("queue", 9.0, 0.8),
-        Stage("preprocess", 0.8, 0.3),
+        Stage("capture", 2.2, 0.35),
+        Stage("queue", 5.0, 0.5),
+        Stage("preprocess", 0.7, 0.25),
         Stage("infer", profile.infer_ms, 0.22),
-        Stage("decode", 0.3, 0.35),
+        Stage("decode", 0.2, 0.3),
     )
 
 
@@ -177,7 +177,8 @@ def _lognormal(stage: Stage, n: int, rng: np.random.Generator) -> Buckets:
 @cache
 def _bucket_shares(stage: Stage) -> tuple[int, Floats]:
     """Return the first bucket and the probability of each from there on."""
-    reach = 3.2 * stage.spread
+    # Beyond this many deviations lies 1 % of the frames: they would double the buckets of a window.
+    reach = 2.6 * stage.spread
     low = bucket_of(stage.median_ms * float(np.exp(-reach)))
     high = bucket_of(stage.median_ms * float(np.exp(reach)))
     middle = np.asarray([bucket_midpoint_ms(bucket) for bucket in range(low, high + 1)])
