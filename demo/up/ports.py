@@ -45,7 +45,7 @@ TITLES = {
     "warehouse": "embedded BigQuery endpoint",
     "warehouse_grpc": "embedded BigQuery endpoint (gRPC)",
     "dashboard": "dashboard",
-    "ingest": "ingest",
+    "ingest": "ingest service",
 }
 OPTIONS = {name: f"--{name.replace('_', '-')}-port" for name in TITLES}
 
