@@ -14,6 +14,16 @@ from queries.dialect.errors import StatementError, UnsupportedError
 MAX_TEXT = 1_000_000  # BigQuery's own limit of an unresolved query is 1 MB
 MAX_DEPTH_NODES = 60_000  # a tree beyond this takes sqlglot seconds, and is no query a person wrote
 
+# Words that GoogleSQL takes as names only in backticks; sqlglot is more lenient.
+RESERVED = frozenset(
+    """ALL AND ANY ARRAY AS ASC ASSERT_ROWS_MODIFIED AT BETWEEN BY CASE CAST COLLATE CONTAINS CREATE CROSS CUBE
+    CURRENT DEFAULT DEFINE DESC DISTINCT ELSE END ENUM ESCAPE EXCEPT EXCLUDE EXISTS EXTRACT FALSE FETCH FOLLOWING
+    FOR FROM FULL GROUP GROUPING GROUPS HASH HAVING IF IGNORE IN INNER INTERSECT INTERVAL INTO IS JOIN LATERAL LEFT
+    LIKE LIMIT LOOKUP MERGE NATURAL NEW NO NOT NULL NULLS OF ON OR ORDER OUTER OVER PARTITION PRECEDING PROTO
+    QUALIFY RANGE RECURSIVE RESPECT RIGHT ROLLUP ROWS SELECT SET SOME STRUCT TABLESAMPLE THEN TO TREAT TRUE
+    UNBOUNDED UNION UNNEST USING WHEN WHERE WINDOW WITH WITHIN""".split()  # noqa: SIM905
+)
+
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 
@@ -40,9 +50,25 @@ def _parsed(text: str) -> exp.Expression:
         raise StatementError("Syntax error: Unexpected end of statement", 1, 1)
     if len(trees) > 1:
         raise UnsupportedError("A script of several statements")
+    _check_names(trees[0])
     if not text.isascii() and any(not b.name.isascii() for b in trees[0].find_all(exp.ByteString)):
         raise UnsupportedError("A bytes literal with characters beyond ASCII (write them as \\x..)")
     return trees[0]
+
+
+def _check_names(tree: exp.Expression) -> None:
+    for node in tree.find_all(exp.Identifier):
+        if node.args.get("quoted") or node.name.upper() not in RESERVED:
+            continue
+        named = isinstance(node.parent, exp.Alias | exp.TableAlias | exp.ColumnDef)
+        first = isinstance(node.parent, exp.Column) and (node.arg_key == "table" or not node.parent.table)
+        if named or first:
+            raise StatementError(f"Syntax error: Unexpected keyword {node.name.upper()}", *_place(node))
+
+
+def _place(node: exp.Expression) -> tuple[int | None, int | None]:
+    line, end = node.meta.get("line"), node.meta.get("col")
+    return (line, end - len(node.name) + 1) if line is not None and end is not None else (None, None)
 
 
 def _column(first: dict[str, object]) -> int | None:

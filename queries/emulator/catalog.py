@@ -14,6 +14,7 @@ from queries.dialect.fields import Field, quote, schema_from_api
 from queries.dialect.tables import TableInfo
 from queries.emulator.database import Database, Transaction
 from queries.emulator.errors import DuplicateError, InvalidError, NotFoundError
+from queries.emulator.evolution import added_fields, check_partitioning, columns_sql, relaxed_fields
 
 PREPARE = """
 CREATE SCHEMA IF NOT EXISTS _bq;
@@ -222,12 +223,12 @@ class Catalog:
                 raise DuplicateError(f"Already Exists: Table {self.project}:{dataset}.{name}")
             now = self._clock_ms()
             entry = Entry(dataset, name, body, now, now, schema_from_api(body.get("schema")))
-            _check_partitioning(entry)
+            check_partitioning(entry.body, entry.fields)
             with self.database.transaction() as session:
                 if old is not None:
                     _drop(session, old)
                 if not entry.is_view:
-                    session.execute(f"CREATE TABLE {entry.relation} ({_columns(entry.fields)})")
+                    session.execute(f"CREATE TABLE {entry.relation} ({columns_sql(entry.fields)})")
                 session.execute(
                     "INSERT INTO _bq.tables VALUES (?, ?, ?, ?, ?)",
                     [dataset, name, json.dumps(body), now, now],
@@ -258,13 +259,13 @@ class Catalog:
         with self._lock, self.database.write_lock:
             now = max(self._clock_ms(), entry.modified_ms + 1)
             fields = schema_from_api(body.get("schema")) if entry.name else ()
-            added = [] if entry.is_view or not entry.name else _added(entry.fields, fields)
+            added = [] if entry.is_view or not entry.name else added_fields(entry.fields, fields)
             with self.database.transaction() as session:
                 for field in added:
                     session.execute(
                         f"ALTER TABLE {entry.relation} ADD COLUMN {quote(field.name)} {field.sql()}"
                     )
-                for field in _relaxed(entry.fields, fields) if entry.name and not entry.is_view else ():
+                for field in relaxed_fields(entry.fields, fields) if entry.name and not entry.is_view else ():
                     session.execute(
                         f"ALTER TABLE {entry.relation} ALTER COLUMN {quote(field.name)} DROP NOT NULL"
                     )
@@ -280,75 +281,8 @@ class Catalog:
             return self._put(entry.dataset, entry.name, body, entry.created_ms, now)
 
 
-def _columns(fields: tuple[Field, ...]) -> str:
-    if not fields:
-        raise InvalidError("Schema has no fields")
-    return ", ".join(
-        f"{quote(f.name)} {f.sql()}" + (" NOT NULL" if f.mode == "REQUIRED" else "") for f in fields
-    )
-
-
 def _drop(session: Transaction, entry: Entry) -> None:
     if not entry.is_view:
         session.execute(f"DROP TABLE {entry.relation}")
     session.execute("DELETE FROM _bq.tables WHERE dataset = ? AND name = ?", [entry.dataset, entry.name])
     session.execute("DELETE FROM _bq.streams WHERE dataset = ? AND tbl = ?", [entry.dataset, entry.name])
-
-
-def _check_partitioning(entry: Entry) -> None:
-    column = entry.partition_column
-    partitioning = entry.body.get("timePartitioning")
-    if entry.body.get("rangePartitioning"):
-        raise InvalidError(
-            "Integer range partitioning is not supported by the embedded BigQuery endpoint",
-            reason="notImplemented",
-            status=501,
-        )
-    if partitioning is not None and column is None:
-        raise InvalidError(
-            "Ingestion-time partitioning is not supported by the embedded BigQuery endpoint",
-            reason="notImplemented",
-            status=501,
-        )
-    if column is not None:
-        field = next((f for f in entry.fields if f.name.lower() == column.lower()), None)
-        if field is None or field.type not in {"DATE", "TIMESTAMP", "DATETIME"} or field.mode == "REPEATED":
-            raise InvalidError(
-                f"The field specified for partitioning, {column}, must be a column of type DATE, TIMESTAMP or DATETIME"
-            )
-    for name in (entry.body.get("clustering") or {}).get("fields") or ():
-        if not any(f.name.lower() == str(name).lower() for f in entry.fields):
-            raise InvalidError(f"The field specified for clustering, {name}, is not a column of the table")
-
-
-def _added(old: tuple[Field, ...], new: tuple[Field, ...]) -> list[Field]:
-    known = {f.name.lower(): f for f in new}
-    for field in old:
-        now = known.get(field.name.lower())
-        same = (
-            now is not None
-            and now.type == field.type
-            and (now.mode == field.mode or (field.mode, now.mode) == ("REQUIRED", "NULLABLE"))
-        )
-        if (
-            not same
-            or now is None
-            or [f.to_api() | {"description": ""} for f in now.fields]
-            != [f.to_api() | {"description": ""} for f in field.fields]
-        ):
-            raise InvalidError(
-                f"Provided Schema does not match Table. Field {field.name} is missing or has changed in new schema"
-            )
-    before = {f.name.lower() for f in old}
-    fresh = [f for f in new if f.name.lower() not in before]
-    for field in fresh:
-        if field.mode == "REQUIRED":
-            raise InvalidError(
-                f"Provided Schema does not match Table. Cannot add required fields to an existing schema. (field: {field.name})"
-            )
-    return fresh
-
-
-def _relaxed(old: tuple[Field, ...], new: tuple[Field, ...]) -> list[Field]:
-    required = {f.name.lower() for f in old if f.mode == "REQUIRED"}
-    return [f for f in new if f.name.lower() in required and f.mode == "NULLABLE"]

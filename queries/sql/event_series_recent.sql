@@ -27,10 +27,10 @@ decided AS (
   GROUP BY e.store_id, e.cart_id, e.boot_id, e.seq, e.row_ix, e.event_at
 )
 SELECT
-  store_id, TIMESTAMP_SECONDS(DIV(UNIX_SECONDS(event_at), @step_s) * @step_s) AS at,
+  store_id, TIMESTAMP_SECONDS(DIV(UNIX_SECONDS(event_at), @step_s) * @step_s) AS `at`,
   COUNT(*) AS item_events, COUNTIF(is_contradicted) AS contradicted, COUNTIF(is_labelled) AS labelled,
   COUNTIF(outcome = 'asked') AS asked,
   COALESCE(SUM(posterior), 0.0) AS posterior_sum
 FROM decided
-GROUP BY store_id, at
-ORDER BY store_id, at
+GROUP BY store_id, `at`
+ORDER BY store_id, `at`

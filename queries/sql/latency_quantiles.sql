@@ -3,7 +3,7 @@
 WITH merged AS (
   SELECT
     IF(@by_store, store_id, '') AS store_id, IF(@by_model, model_digest, '') AS model_digest, stage,
-    IF(@step_s = 0, NULL, TIMESTAMP_SECONDS(DIV(UNIX_SECONDS(hour), GREATEST(@step_s, 1)) * @step_s)) AS at,
+    IF(@step_s = 0, NULL, TIMESTAMP_SECONDS(DIV(UNIX_SECONDS(hour), GREATEST(@step_s, 1)) * @step_s)) AS `at`,
     bucket, SUM(n) AS n
   FROM hourly_latency
   WHERE hour >= @start AND hour < @end
@@ -14,17 +14,17 @@ WITH merged AS (
 ),
 counted AS (
   SELECT
-    store_id, model_digest, stage, at, bucket,
-    SUM(n) OVER (PARTITION BY store_id, model_digest, stage, at ORDER BY bucket) AS seen,
-    SUM(n) OVER (PARTITION BY store_id, model_digest, stage, at) AS total
+    store_id, model_digest, stage, `at`, bucket,
+    SUM(n) OVER (PARTITION BY store_id, model_digest, stage, `at` ORDER BY bucket) AS seen,
+    SUM(n) OVER (PARTITION BY store_id, model_digest, stage, `at`) AS total
   FROM merged
 )
 SELECT
-  store_id, model_digest, stage, at,
+  store_id, model_digest, stage, `at`,
   POW(2.0, (MIN(IF(seen >= 0.5 * total, bucket, NULL)) + 0.5) / 32.0) AS p50_ms,
   POW(2.0, (MIN(IF(seen >= 0.95 * total, bucket, NULL)) + 0.5) / 32.0) AS p95_ms,
   POW(2.0, (MIN(IF(seen >= 0.99 * total, bucket, NULL)) + 0.5) / 32.0) AS p99_ms,
   MAX(total) AS n
 FROM counted
-GROUP BY store_id, model_digest, stage, at
-ORDER BY store_id, model_digest, stage, at
+GROUP BY store_id, model_digest, stage, `at`
+ORDER BY store_id, model_digest, stage, `at`

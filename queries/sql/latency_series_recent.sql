@@ -1,6 +1,6 @@
 -- One stage's merged histograms over time, from the raw windows without duplicates.
 SELECT
-  TIMESTAMP_SECONDS(DIV(UNIX_SECONDS(w.window_start), @step_s) * @step_s) AS at, h.bucket, SUM(h.n) AS n
+  TIMESTAMP_SECONDS(DIV(UNIX_SECONDS(w.window_start), @step_s) * @step_s) AS `at`, h.bucket, SUM(h.n) AS n
 FROM (
   SELECT window_start, histograms
   FROM telemetry_raw
@@ -12,5 +12,5 @@ FROM (
   ) = 1
 ) AS w, UNNEST(w.histograms) AS h
 WHERE h.stage = @stage
-GROUP BY at, h.bucket
-ORDER BY at, h.bucket
+GROUP BY `at`, h.bucket
+ORDER BY `at`, h.bucket

@@ -83,11 +83,13 @@ class GoogleAnalyzer:
         self._options = AnalyzerOptions(language_options=language)
         self._options.allow_undeclared_parameters = True
         self._options.default_timezone = "UTC"
-        self._analyzer = Analyzer(self._options, self._catalog)
 
-    def analyze(self, sql: str) -> None:
-        """Check a statement; raises whatever is wrong with it."""
-        self._analyzer.analyze_statement(sql)
+    def analyze(self, sql: str, parameters: Iterable[Field] = ()) -> None:
+        """Check a statement with typed parameters; raises whatever is wrong with it."""
+        declared = [AnalyzerOptions.QueryParameter(name=p.name, type=_type(p)) for p in parameters]
+        self._options.query_parameters = declared
+        self._options.allow_undeclared_parameters = not declared
+        Analyzer(self._options, self._catalog).analyze_statement(sql)
 
     def evaluate(self, sql: str) -> list[Any]:
         """Run a query with Google's reference implementation; give its rows as protobuf-like values."""

@@ -312,8 +312,8 @@ def test_dml_counts_its_rows(client: bigquery.Client, dataset: str) -> None:
 
 def test_ddl_makes_what_it_says(client: bigquery.Client, dataset: str) -> None:
     """CREATE with partitions and options, IF NOT EXISTS, OR REPLACE, AS SELECT, ALTER and DROP."""
-    create = f"""CREATE TABLE {dataset}.p (at TIMESTAMP NOT NULL OPTIONS(description='when'), tags ARRAY<STRUCT<a INT64, b STRING>>)
-        PARTITION BY DATE(at) CLUSTER BY at OPTIONS(require_partition_filter=TRUE, description='parted', labels=[('x', 'y')])"""
+    create = f"""CREATE TABLE {dataset}.p (moment TIMESTAMP NOT NULL OPTIONS(description='when'), tags ARRAY<STRUCT<a INT64, b STRING>>)
+        PARTITION BY DATE(moment) CLUSTER BY moment OPTIONS(require_partition_filter=TRUE, description='parted', labels=[('x', 'y')])"""
     job = client.query(create)
     job.result()
     assert (job.statement_type, job.ddl_operation_performed) == ("CREATE_TABLE", "CREATE")
@@ -321,7 +321,7 @@ def test_ddl_makes_what_it_says(client: bigquery.Client, dataset: str) -> None:
     assert (table.description, dict(table.labels), table.time_partitioning.field) == (
         "parted",
         {"x": "y"},
-        "at",
+        "moment",
     )
     assert (table.schema[0].mode, table.schema[0].description, table.schema[1].mode) == (
         "REQUIRED",
@@ -350,20 +350,20 @@ def test_ddl_makes_what_it_says(client: bigquery.Client, dataset: str) -> None:
 def test_partition_filters_are_demanded_also_through_views(client: bigquery.Client, dataset: str) -> None:
     """A table that requires a filter is not read without one: directly, in a subquery, a CTE or a view."""
     client.query_and_wait(
-        f"CREATE TABLE {dataset}.p (at TIMESTAMP, k STRING) PARTITION BY DATE(at) OPTIONS(require_partition_filter=TRUE)"
+        f"CREATE TABLE {dataset}.p (moment TIMESTAMP, k STRING) PARTITION BY DATE(moment) OPTIONS(require_partition_filter=TRUE)"
     )
-    view = f"CREATE VIEW {dataset}.v AS SELECT * FROM {dataset}.p WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY at, k ORDER BY k) = 1"
+    view = f"CREATE VIEW {dataset}.v AS SELECT * FROM {dataset}.p WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY moment, k ORDER BY k) = 1"
     client.query_and_wait(view)
     client.query_and_wait(
         f"CREATE VIEW {dataset}.hidden AS SELECT k, COUNT(*) AS n FROM {dataset}.p GROUP BY k"
     )
-    good = "at >= TIMESTAMP '2024-01-01'"
+    good = "moment >= TIMESTAMP '2024-01-01'"
     for sql in (
         f"SELECT * FROM {dataset}.p WHERE {good}",
-        f"SELECT * FROM {dataset}.p AS x WHERE k = 'a' AND DATE(x.at) = DATE '2024-01-01'",
+        f"SELECT * FROM {dataset}.p AS x WHERE k = 'a' AND DATE(x.moment) = DATE '2024-01-01'",
         f"SELECT * FROM {dataset}.v WHERE {good}",
         f"WITH q AS (SELECT * FROM {dataset}.p) SELECT * FROM q WHERE {good}",
-        f"SELECT * FROM (SELECT at AS t, k FROM {dataset}.p) WHERE t BETWEEN TIMESTAMP '2024-01-01' AND TIMESTAMP '2024-01-02'",
+        f"SELECT * FROM (SELECT moment AS t, k FROM {dataset}.p) WHERE t BETWEEN TIMESTAMP '2024-01-01' AND TIMESTAMP '2024-01-02'",
         f"DELETE FROM {dataset}.p WHERE {good}",
     ):
         list(client.query_and_wait(sql))
@@ -400,12 +400,12 @@ def test_views_show_their_query(client: bigquery.Client, dataset: str) -> None:
 
 def test_information_schema_follows_the_tables(client: bigquery.Client, dataset: str) -> None:
     """INFORMATION_SCHEMA tells tables and columns of one dataset, and of no other."""
-    client.query_and_wait(f"CREATE TABLE {dataset}.t (at DATE, l ARRAY<INT64>) PARTITION BY at")
+    client.query_and_wait(f"CREATE TABLE {dataset}.t (moment DATE, l ARRAY<INT64>) PARTITION BY moment")
     found = rows(
         client,
         f"SELECT column_name, data_type, is_partitioning_column FROM {dataset}.INFORMATION_SCHEMA.COLUMNS ORDER BY ordinal_position",
     )
-    assert found == [("at", "DATE", "YES"), ("l", "ARRAY<INT64>", "NO")]
+    assert found == [("moment", "DATE", "YES"), ("l", "ARRAY<INT64>", "NO")]
     client.query_and_wait(f"DROP TABLE {dataset}.t")
     assert rows(client, f"SELECT * FROM `{PROJECT}.{dataset}.INFORMATION_SCHEMA.TABLES`") == []
 
@@ -484,7 +484,7 @@ def test_destination_tables_obey_their_disposition(client: bigquery.Client, data
 
 def test_costs_are_estimated_and_limited(client: bigquery.Client, dataset: str) -> None:
     """A dry run tells bytes and schema without running; filters and columns shrink the estimate; the limit is enforced."""
-    client.query_and_wait(f"CREATE TABLE {dataset}.t (at TIMESTAMP, a INT64, s STRING) PARTITION BY DATE(at)")
+    client.query_and_wait(f"CREATE TABLE {dataset}.t (moment TIMESTAMP, a INT64, s STRING) PARTITION BY DATE(moment)")
     client.query_and_wait(
         f"INSERT {dataset}.t SELECT TIMESTAMP_ADD(TIMESTAMP '2024-01-01', INTERVAL x HOUR), x, REPEAT('y', 100) FROM UNNEST(GENERATE_ARRAY(0, 239)) AS x"
     )
@@ -500,7 +500,7 @@ def test_costs_are_estimated_and_limited(client: bigquery.Client, dataset: str) 
     assert everything == 240 * (8 + 8 + 102)
     assert estimate(f"SELECT a FROM {dataset}.t") == 240 * 8
     day = [bigquery.ScalarQueryParameter("day", "TIMESTAMP", dt.datetime(2024, 1, 10, tzinfo=dt.UTC))]
-    assert estimate(f"SELECT a FROM {dataset}.t WHERE at >= @day", query_parameters=day) == 24 * 16
+    assert estimate(f"SELECT a FROM {dataset}.t WHERE moment >= @day", query_parameters=day) == 24 * 16
     dry = client.query(
         f"DELETE FROM {dataset}.t WHERE TRUE", job_config=bigquery.QueryJobConfig(dry_run=True)
     )

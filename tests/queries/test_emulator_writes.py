@@ -248,7 +248,7 @@ def test_protobuf_rows_are_read(writes: Writes) -> None:
     ]
     settle(stream.send(out))
     stream.close()
-    assert writes.values("STRUCT(i, s, UNIX_SECONDS(at) AS t, l)") == [
+    assert writes.values("STRUCT(i, s, UNIX_SECONDS(`at`) AS t, l)") == [
         {"i": 1, "s": "a", "t": 1, "l": [1, 2]},
         {"i": 2, "s": None, "t": None, "l": []},
     ]
