@@ -45,11 +45,11 @@ $(VENV)/.dev: $(VENV)/bin/pip requirements/dev.lock pyproject.toml
 	@touch $(VENV)/.demo $@
 
 lock: ## Resolve the dependency tree anew (needs uv)
-	uv pip compile --universal --generate-hashes --no-annotate --no-header --upgrade --python-version 3.11 \
+	uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 		--extra demo requirements/build.in pyproject.toml -o requirements/demo.lock
-	uv pip compile --universal --generate-hashes --no-annotate --no-header --upgrade --python-version 3.11 \
+	uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 		--extra dev requirements/build.in pyproject.toml -c requirements/demo.lock -o requirements/dev.lock
-	uv pip compile --universal --generate-hashes --no-annotate --no-header --upgrade --python-version 3.11 \
+	uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
 		--extra training pyproject.toml -c requirements/demo.lock -o requirements/training.lock
 
 clean: ## Remove the virtual environment and caches; keeps the demo's data
