@@ -8,7 +8,13 @@ from dashboard import formats
 from dashboard.charts.drift import distance_map, distribution
 from dashboard.components.cards import draw_chart
 from dashboard.components.context import PageContext, page_context
-from dashboard.components.drift_data import MOST_STORES_AT_ONCE, DriftTable, load_parts, load_stores
+from dashboard.components.drift_data import (
+    MOST_ROWS_OF_ONE_STORE,
+    MOST_STORES_AT_ONCE,
+    DriftTable,
+    load_parts,
+    load_stores,
+)
 from dashboard.components.header import page_header
 from dashboard.components.live import live
 from dashboard.components.panel import panel
@@ -30,7 +36,10 @@ NO_PARTS = (
     "There are no whole-day counts to compare yet; they follow the hourly ones within minutes. "
     f"In a fleet of more than {MOST_STORES_AT_ONCE} stores, choose a store first."
 )
-WHOLE_DAYS = "Counted by whole days (UTC), all model versions together. " + HOW
+WHOLE_DAYS = (
+    "Counted by whole days (UTC), all model versions together; "
+    f"at most {MOST_ROWS_OF_ONE_STORE} of one store while all stores are shown. {HOW}"
+)
 
 
 def body() -> None:

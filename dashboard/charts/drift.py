@@ -192,7 +192,7 @@ def camera_days(traces: Sequence[CameraTrace], title: str, unit: str, look: Look
                 hovertemplate=f"{name}: %{{y:.3~r}} {unit} (n = %{{customdata}})<extra></extra>",
             )
         )
-    lay_out(figure, look, 250)
+    lay_out(figure, look, 250 if apart else 220, legend=bool(apart))
     figure.update_yaxes(title=unit or None, nticks=5)
     figure.update_xaxes(type="date", nticks=6, tickformat="%d %b", hoverformat="%a %d %b")
     figure.update_layout(hovermode="closest")

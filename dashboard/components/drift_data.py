@@ -1,6 +1,7 @@
 """What the Drift page loads: drifts of stores, of carts and of cameras, and the bins to draw them in."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -18,6 +19,8 @@ from dashboard.view_models.drift import Bins, Drift, build_bins, build_drifts
 MOST_STORES_AT_ONCE = 50
 # Rows of a heat map that fit on a screen.
 MOST_ROWS = 12
+# Of one store, while all stores are shown: a store in the dark must not push a smeared camera elsewhere out.
+MOST_ROWS_OF_ONE_STORE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,27 @@ def load_parts(context: PageContext, *, cameras: bool) -> Outcome[DriftTable]:
     rows = reading.frame[has_camera if cameras else ~has_camera]
     bins = load_bins(context)
     drifts = build_drifts(rows, ["cart_id", "camera"] if cameras else ["cart_id"], bins)
-    keys = list(dict.fromkeys(d.key for d in drifts))[:MOST_ROWS]
+    store_of = dict(zip(reading.frame["cart_id"], reading.frame["store_id"], strict=True))
+    keys = most_changed([(d.key, store_of[d.key.split()[0]]) for d in drifts])
     known = tuple(d for d in drifts if d.key in keys)
     return outcome_of(
         DriftTable(known, {k: k for k in keys}, bins),
         (reading,),
         rows=sum(d.distance is not None for d in known),
     )
+
+
+def most_changed(ranked: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the first keys of (key, store) pairs, not too many of one store among several."""
+    keys = dict(ranked)
+    several = len(set(keys.values())) > 1
+    chosen: list[str] = []
+    taken: Counter[str] = Counter()
+    for key, store in keys.items():
+        if len(chosen) < MOST_ROWS and not (several and taken[store] >= MOST_ROWS_OF_ONE_STORE):
+            chosen.append(key)
+            taken[store] += 1
+    return chosen
 
 
 def load_bins(context: PageContext) -> dict[str, Bins]:

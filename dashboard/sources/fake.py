@@ -146,7 +146,7 @@ class FakeWarehouse:
 
     def cart_signals(self, comparison: Comparison, scope: Scope) -> Reading:
         """See `WarehouseSource`."""
-        return self._read(self._signal_rows(comparison, scope).drop(columns="store_id"))
+        return self._read(self._signal_rows(comparison, scope))
 
     def camera_days(self, window: Window, scope: Scope, signal: str) -> Reading:
         """See `WarehouseSource`."""

@@ -109,7 +109,7 @@ class WarehouseSource(Protocol):
     def cart_signals(self, comparison: Comparison, scope: Scope) -> Reading:
         """Return the same per cart and camera, by whole days.
 
-        Columns: cart_id, signal, camera, bin, now_n, reference_n.
+        Columns: store_id, cart_id, signal, camera, bin, now_n, reference_n.
         """
         ...
 

@@ -28,7 +28,9 @@ def picture(
     if full:
         height = page.evaluate("() => document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
         page.set_viewport_size({"width": viewport["width"], "height": min(_LONGEST_PX, int(height) + 8)})
-    page.wait_for_timeout(900)
+    page.wait_for_timeout(
+        2500
+    )  # tables and charts are painted on canvases, which do not say when they are done
     page.screenshot(path=target)
     context.close()
 
@@ -43,7 +45,6 @@ def main(base_url: str, folder: Path, query: str = "") -> None:
             for scheme in ("light", "dark"):
                 name = path or "fleet"
                 picture(browser, url, scheme, DESKTOP, folder / f"{name}-{scheme}.png", full=False)
-                picture(browser, url, scheme, DESKTOP, folder / f"{name}-{scheme}-full.png", full=True)
                 picture(browser, url, scheme, PHONE, folder / f"{name}-{scheme}-phone.png", full=True)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from dashboard.components.context import store_names
+from dashboard.components.drift_data import MOST_ROWS, most_changed
 from dashboard.sources.fake import FakeWarehouse
 from dashboard.sources.protocol import Scope
 from dashboard.timeframe import Window
@@ -104,9 +105,9 @@ def test_offline_carts_come_first(fake: FakeWarehouse, day: Window) -> None:
 
 
 EVENT = {
-    "event_at": AT, "cart_id": "s1-c1", "item_id": "apple", "quantity": 2, "direction": "add", "posterior": 0.9,
-    "outcome": "accepted", "weight_residual_g": 1.5, "decision_ms": 120.0, "label_type": None,
-    "label_item_id": None, "label_quantity": None, "label_direction": None,
+    "event_at": AT, "cart_id": "s1-c1", "item_id": "apple", "quantity": 2, "direction": "add",
+    "posterior": 0.9, "outcome": "accepted", "weight_residual_g": 1.5, "decision_ms": 120.0,
+    "label_type": None, "label_item_id": None, "label_quantity": None, "label_direction": None,
 }  # fmt: skip
 
 
@@ -209,6 +210,14 @@ def test_drift_reads_nullable_integers() -> None:
     assert drift.now == (5, 5)
     assert drift.distance is not None
     assert np.isfinite(drift.distance)
+
+
+def test_one_store_does_not_fill_the_list() -> None:
+    """Many changed cameras of one store leave room for the one changed camera of another."""
+    dark = [(f"s002-c{i} front", "s002") for i in range(18)]
+
+    assert most_changed([*dark, ("s003-c02 front", "s003")])[-1] == "s003-c02 front"
+    assert len(most_changed(dark)) == MOST_ROWS
 
 
 def test_equal_names_are_told_apart() -> None:
