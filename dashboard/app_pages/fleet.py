@@ -70,7 +70,12 @@ def load_courses(context: PageContext) -> Outcome[Chart]:
         for row in (rows.value or ())[:MAX_SERIES]
         if row.counts.item_events
     ]
-    return outcome_of(share_course(series, context.window, context.look), (events,), rows=len(series))
+    return outcome_of(
+        share_course(series, context.window, context.look),
+        (events,),
+        data_until=rows.data_until,
+        rows=len(series),
+    )
 
 
 def draw_stores(rows: tuple[StoreRow, ...], context: PageContext) -> None:

@@ -43,7 +43,7 @@ def draw_key_figures(figures: KeyFigures, context: PageContext) -> None:
                 f"{formats.count(now.labelled)} with a label",
                 formats.relative(relative_change(now.item_events, before.item_events)),
                 "off",
-                [float(p.counts.item_events) for p in figures.course],
+                [float(p.counts.item_events) for p in figures.course] if now.item_events else (),
                 "Items put into or taken out of carts, as the carts decided them.",
             ),
             Figure(

@@ -6,7 +6,7 @@ from dashboard import formats
 from dashboard.charts.frame import Chart
 from dashboard.charts.latency import latency_course, percentile_ranges
 from dashboard.components.context import PageContext
-from dashboard.components.loading import names_of_stores
+from dashboard.components.loading import heard_until, names_of_stores
 from dashboard.components.panel import outcome_of
 from dashboard.histograms import percentiles
 from dashboard.state import Outcome
@@ -32,7 +32,7 @@ def load_row(context: PageContext, choice: Choice) -> Outcome[LatencyRow | None]
     reading = context.source.latency(context.window, context.scope)
     stage = reading.frame[reading.frame["stage"] == choice.stage]
     rows = build_rows(stage, "stage", STAGE_TITLES, choice.budget_ms)
-    return outcome_of(rows[0] if rows else None, (reading,), rows=len(rows))
+    return outcome_of(rows[0] if rows else None, (reading,), data_until=heard_until(context), rows=len(rows))
 
 
 def load_course(context: PageContext, choice: Choice) -> Outcome[Chart]:
@@ -40,7 +40,7 @@ def load_course(context: PageContext, choice: Choice) -> Outcome[Chart]:
     reading = context.source.latency_series(context.window, context.scope, choice.stage)
     points = build_course(reading.frame, context.window.steps())
     chart = latency_course(points, context.window, choice.line_ms, context.look)
-    return outcome_of(chart, (reading,), rows=percentiles(reading.frame).n)
+    return outcome_of(chart, (reading,), data_until=heard_until(context), rows=percentiles(reading.frame).n)
 
 
 def load_rows(context: PageContext, choice: Choice, column: str) -> Outcome[Chart]:
@@ -57,4 +57,9 @@ def load_rows(context: PageContext, choice: Choice, column: str) -> Outcome[Char
     rows = build_rows(frame, column, titles, choice.budget_ms)
     rows = rows if by_stage else slowest_first(rows)
     line = choice.budget_ms if by_stage else choice.line_ms
-    return outcome_of(percentile_ranges(rows, line, context.look, log=by_stage), (reading,), rows=len(rows))
+    return outcome_of(
+        percentile_ranges(rows, line, context.look, log=by_stage),
+        (reading,),
+        data_until=heard_until(context),
+        rows=len(rows),
+    )

@@ -72,6 +72,11 @@ def newest_sign(carts: pd.DataFrame) -> datetime | None:
     return pd.to_datetime(carts["last_seen_at"], utc=True).max().to_pydatetime()
 
 
+def heard_until(context: PageContext) -> datetime | None:
+    """Return the newest sign of life of the carts that the filters leave."""
+    return newest_sign(in_scope(context.source.carts().frame, context.scope))
+
+
 def names_of_stores(context: PageContext) -> dict[str, str]:
     """Return the stores' names."""
     return store_names(context.source.stores().frame)

@@ -122,7 +122,7 @@ def _draw_error(outcome: Outcome[Any], context: PageContext, key: str) -> None:
         return
     since = formats.clock(outcome.failure.since, context.zone, context.now)
     st.error(
-        f"{outcome.failure.what} Failing since {since}. Other panels and pages keep working.",
+        f"{outcome.failure.what} Failing since {since}. Other panels load on their own.",
         icon=":material/cloud_off:",
     )
     st.button("Retry", key=f"retry_{key}", icon=":material/refresh:", on_click=forget_answers)

@@ -6,7 +6,7 @@ from dashboard.charts.drift import camera_days
 from dashboard.charts.frame import Chart
 from dashboard.charts.timeline import store_timeline
 from dashboard.components.context import PageContext
-from dashboard.components.loading import in_scope, newest_sign
+from dashboard.components.loading import heard_until, in_scope, newest_sign
 from dashboard.components.panel import outcome_of
 from dashboard.state import Outcome
 from dashboard.timeframe import RANGES, window_of
@@ -30,7 +30,12 @@ def load_timeline(context: PageContext) -> Outcome[Chart]:
     """Load the store's course."""
     events = context.source.event_series(context.window, context.scope)
     points = course(events.frame, context.window.steps())
-    return outcome_of(store_timeline(points, context.window, context.look), (events,), rows=len(events.frame))
+    return outcome_of(
+        store_timeline(points, context.window, context.look),
+        (events,),
+        data_until=heard_until(context),
+        rows=len(events.frame),
+    )
 
 
 def load_carts(context: PageContext) -> Outcome[tuple[CartRow, ...]]:

@@ -185,7 +185,7 @@ class FakeWarehouse:
 
     def _read(self, frame: pd.DataFrame) -> Reading:
         if self._condition is Condition.ERROR:
-            raise SourceUnavailableError("The warehouse", "any", "It does not answer.")
+            raise SourceUnavailableError("The warehouse", "any", "it cannot be reached.")
         return Reading(frame.reset_index(drop=True), self._clock().astimezone(UTC))
 
 

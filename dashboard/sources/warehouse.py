@@ -145,4 +145,4 @@ def _our_errors(question: str) -> Iterator[None]:
     except QueryRefusedError as error:
         raise SourceRefusedError(_NAME, question, f"it refused the question {question}.") from error
     except QueriesError as error:
-        raise SourceUnavailableError(_NAME, question, "nobody answered.") from error
+        raise SourceUnavailableError(_NAME, question, "it cannot be reached.") from error

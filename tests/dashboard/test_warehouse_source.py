@@ -72,7 +72,7 @@ def test_silent_warehouse_is_said_in_a_sentence(free_port: Callable[[], int], tm
     with pytest.raises(SourceUnavailableError) as caught:
         source.stores()
 
-    assert caught.value.sentence == "nobody answered."
+    assert caught.value.sentence == "it cannot be reached."
 
 
 @pytest.mark.parametrize("target", [None, "", "fake:sunny", "no dataset"])
