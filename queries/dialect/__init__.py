@@ -1,0 +1,1 @@
+"""GoogleSQL on DuckDB: the translator, its fence and its macros."""

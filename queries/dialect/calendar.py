@@ -67,6 +67,8 @@ def interval(amount: exp.Expression, unit: str) -> exp.Expression:
 
 
 def shift(sign: type[exp.Binary], default: str) -> Handler:
+    """DATE_ADD and its family: sums of a time and an interval; `default` is what text is taken for."""
+
     def handle(rw: Rewriter, node: exp.Expression) -> exp.Expression:
         amount = node.expression
         unit = unit_of(node.args.get("unit"))

@@ -64,6 +64,7 @@ def to_type(rw: Rewriter, node: exp.Expression) -> exp.Expression:
 
 
 def converted(rw: Rewriter, value: exp.Expression, field: Placed) -> exp.Expression:
+    """Convert an expression to the type of a field, as CAST does."""
     if field.mode == "REPEATED" or field.type not in {"STRING", "INTEGER", "BOOLEAN", "BYTES", "TIMESTAMP"}:
         return cast(value, field.sql())
     kind = rw.kind(value)
@@ -102,7 +103,7 @@ def rounding(name: str) -> Handler:
 
 
 def plus_minus(rw: Rewriter, node: exp.Expression) -> exp.Expression:
-    """Dates: a whole number counts days, and the difference of two is an INTERVAL in BigQuery, a number in DuckDB."""
+    """Dates: a number counts days; the difference of two is an INTERVAL in BigQuery, a number in DuckDB."""
     if not rw.has_dates or isinstance(node.expression, exp.Interval):
         return node
     left, right = rw.kind(node.this), rw.kind(node.expression)

@@ -158,7 +158,7 @@ def _limits(condition: exp.Expression, column: str, alias: str) -> bool:
 
 
 def _passes_through(select: exp.Select, column: str, alias: str) -> str | None:
-    """Name the result column that is the partition column, if a filter on it may be applied before the rest."""
+    """Name the result column that is the partition column, if a filter on it may be applied first."""
     if select.args.get("limit") or select.args.get("offset"):
         return None
     name = None
@@ -184,7 +184,7 @@ def _passes_through(select: exp.Select, column: str, alias: str) -> str | None:
     group = select.args.get("group")
     if group is not None and not _among(group.expressions, column, select):
         return None
-    return name
+    return str(name)
 
 
 def _among(keys: list[exp.Expression], column: str, select: exp.Select | None = None) -> bool:

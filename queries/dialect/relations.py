@@ -172,7 +172,7 @@ def unnest(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     if any(item.is_star and isinstance(item, exp.Star) for item in select.expressions) and (
         struct or offset_name
     ):
-        return _spread(node, array, alias, offset_name, struct=struct)
+        return _spread(array, alias, offset_name, struct=struct)
     name = alias or f"_u{abs(hash(array.sql())) % 10**8}"
     if struct:
         _qualify_fields(rw, select, array, name)
@@ -183,9 +183,7 @@ def unnest(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     return node
 
 
-def _spread(
-    node: exp.Expression, array: exp.Expression, alias: str, offset: str, *, struct: bool
-) -> exp.Expression:
+def _spread(array: exp.Expression, alias: str, offset: str, *, struct: bool) -> exp.Expression:
     """Build the form whose * gives the fields (and the offset)."""
     items: list[exp.Expression] = []
     value = exp.column("e", table="u")

@@ -211,7 +211,9 @@ def _probes(shown: exp.Expression, node: exp.Expression | None = None) -> Iterat
     for depth in range(1, max(len(scopes), 1) + 1):
         sources = [s for scope in reversed(scopes[:depth]) for s in _sources(scope, node)]
         yield (
-            f"{prefix}SELECT {text}" + (f" FROM {' '.join(sources)[1:].strip()}" if sources else "") + grouped
+            f"{prefix}SELECT {text}"  # noqa: S608
+            + (f" FROM {' '.join(sources)[1:].strip()}" if sources else "")
+            + grouped
         )
 
 

@@ -38,7 +38,7 @@ class TableInfo:
 class Lookup(Protocol):
     """Finds a table by its written name."""
 
-    def __call__(self, project: str | None, dataset: str | None, table: str) -> TableInfo:
+    def __call__(self, project: str | None, dataset: str | None, table: str, /) -> TableInfo:
         """Give the table.
 
         Raises:

@@ -101,9 +101,8 @@ def to_string(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     kind = rw.kind(base)
     if kind == "JSON":
         raise UnsupportedError("STRING() of JSON")
-    if zone is not None and kind == "TIMESTAMPTZ":
-        if text_of(zone, "A time zone of STRING()").upper() != "UTC":
-            raise UnsupportedError("STRING() in a time zone other than UTC")
+    if zone is not None and text_of(zone, "A time zone of STRING()").upper() != "UTC":
+        raise UnsupportedError("STRING() in a time zone other than UTC")
     return call(
         f"bq_string__{kind}" if kind in {"TIMESTAMPTZ", "TIMESTAMP", "TIME"} else "bq_string__PLAIN", base
     )

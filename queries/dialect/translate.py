@@ -29,7 +29,7 @@ class Translation:
         sql: DuckDB text; parameters are $name.
         parameters: Names of the parameters it uses.
         tables: Stored tables it reads or writes.
-        scans: What it reads, for the estimate of bytes: the table, columns named (None is all), DuckDB condition.
+        scans: What it reads, to estimate bytes: table, columns named (None is all), DuckDB condition.
     """
 
     sql: str

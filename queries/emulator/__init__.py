@@ -1,0 +1,1 @@
+"""The embedded BigQuery endpoint: REST and Storage Write over one DuckDB file."""

@@ -18,8 +18,10 @@ from queries.emulator.evolution import added_fields, check_partitioning, columns
 
 PREPARE = """
 CREATE SCHEMA IF NOT EXISTS _bq;
-CREATE TABLE IF NOT EXISTS _bq.datasets (dataset VARCHAR PRIMARY KEY, body VARCHAR, created_ms BIGINT, modified_ms BIGINT);
-CREATE TABLE IF NOT EXISTS _bq.tables (dataset VARCHAR, name VARCHAR, body VARCHAR, created_ms BIGINT, modified_ms BIGINT,
+CREATE TABLE IF NOT EXISTS _bq.datasets (
+  dataset VARCHAR PRIMARY KEY, body VARCHAR, created_ms BIGINT, modified_ms BIGINT);
+CREATE TABLE IF NOT EXISTS _bq.tables (
+  dataset VARCHAR, name VARCHAR, body VARCHAR, created_ms BIGINT, modified_ms BIGINT,
   PRIMARY KEY (dataset, name));
 CREATE TABLE IF NOT EXISTS _bq.streams (name VARCHAR PRIMARY KEY, dataset VARCHAR, tbl VARCHAR, kind VARCHAR,
   next_offset BIGINT, finalized BOOLEAN, committed_ms BIGINT, created_ms BIGINT);
@@ -168,7 +170,7 @@ class Catalog:
         """
         if not DATASET_ID.fullmatch(dataset):
             raise InvalidError(
-                f'Invalid dataset ID "{dataset}". Dataset IDs must be alphanumeric (plus underscores) and at most 1024 characters long.'
+                f'Invalid dataset ID "{dataset}". Dataset IDs must be alphanumeric (plus underscores).'
             )
         with self._lock, self.database.write_lock:
             if any(e.dataset.lower() == dataset.lower() for e in self.datasets()):
@@ -274,7 +276,7 @@ class Catalog:
                 )
                 test = "dataset = ? AND name = ?" if entry.name else "dataset = ?"
                 session.execute(
-                    f"UPDATE _bq.{where} SET body = ?, modified_ms = ? WHERE {test}",
+                    f"UPDATE _bq.{where} SET body = ?, modified_ms = ? WHERE {test}",  # noqa: S608
                     [json.dumps(body), now, *values],
                 )
             self.version += 1

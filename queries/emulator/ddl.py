@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import sqlglot
@@ -89,7 +90,7 @@ def _create_table(runner: Statements, request: Request, tree: exp.Create) -> Out
     return _make(runner, request, tree, (dataset, name), body, translation, total, kind)
 
 
-def _make(
+def _make(  # noqa: PLR0917  # the parts of one CREATE TABLE
     runner: Statements,
     request: Request,
     tree: exp.Create,
@@ -168,7 +169,7 @@ def _create_view(runner: Statements, request: Request, tree: exp.Create) -> Outc
 
 
 def view_fields(runner: Statements, request: Request) -> tuple[Field, ...]:
-    """Tell the columns of a view's query; the partition filter is asked for when the view is used, not here."""
+    """Tell the columns of a view's query; a partition filter is asked for when it is used, not here."""
     translator = runner.translator(request)
     translator.demand_filters = False
     return runner.fields(translator.translate(parse_statement(request.text)))
@@ -178,7 +179,7 @@ def _query_text(text: str) -> str:
     """Give the text of the query of a CREATE VIEW."""
     depth = 0
     tokens = sqlglot.tokenize(text, read="bigquery")
-    for token, following in zip(tokens, tokens[1:], strict=False):
+    for token, following in pairwise(tokens):
         depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
         if depth == 0 and token.token_type == TokenType.ALIAS and following.token_type in START_OF_QUERY:
             return text[following.start :].rstrip().rstrip(";")

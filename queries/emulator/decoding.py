@@ -37,11 +37,9 @@ INT64 = range(-(2**63), 2**63)
 
 def arrow_type(field: Field) -> pa.DataType:
     """Give the Arrow type of a column."""
-    one = (
-        pa.struct([pa.field(f.name, arrow_type(f)) for f in field.fields])
-        if field.type == "RECORD"
-        else ARROW[field.type]
-    )
+    one: Any = ARROW.get(field.type)
+    if field.type == "RECORD":
+        one = pa.struct([pa.field(f.name, arrow_type(f)) for f in field.fields])
     return pa.list_(one) if field.mode == "REPEATED" else one
 
 
@@ -213,7 +211,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "TIME": lambda v: dt.time.fromisoformat(str(v)),
     "DATETIME": _datetime,
     "NUMERIC": _numeric,
-    "INTERVAL": _raise,
+    "INTERVAL": lambda _: _raise(),
 }
 
 

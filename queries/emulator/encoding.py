@@ -131,7 +131,11 @@ def _interval(value: Any) -> str:
     months, days, nanos = value.months, value.days, value.nanoseconds
     sign = "-" if months < 0 else ""
     micros = abs(nanos) // 1000
-    clock = f"{'-' if nanos < 0 else ''}{micros // 3_600_000_000}:{micros // 60_000_000 % 60}:{micros // 1_000_000 % 60}"
+    clock = (
+        ""
+        f"{'-' if nanos < 0 else ''}{micros // 3_600_000_000}:"
+        f"{micros // 60_000_000 % 60}:{micros // 1_000_000 % 60}"
+    )
     fraction = f".{micros % 1_000_000:06d}" if micros % 1_000_000 else ""
     return f"{sign}{abs(months) // 12}-{abs(months) % 12} {days} {clock}{fraction}"
 

@@ -110,7 +110,7 @@ class NotImplementedApiError(ApiError):
     status, reason = 501, "notImplemented"
 
 
-def as_api_error(error: Exception, query: str = "") -> ApiError:
+def as_api_error(error: Exception, query: str = "") -> ApiError:  # noqa: PLR0911  # one per kind
     """Turn what went wrong below into BigQuery's words."""
     if isinstance(error, ApiError):
         return error

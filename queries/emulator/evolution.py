@@ -46,7 +46,8 @@ def check_partitioning(body: Mapping[str, Any], fields: Sequence[Field]) -> None
         field = next((f for f in fields if f.name.lower() == column.lower()), None)
         if field is None or field.type not in {"DATE", "TIMESTAMP", "DATETIME"} or field.mode == "REPEATED":
             raise InvalidError(
-                f"The field specified for partitioning, {column}, must be a column of type DATE, TIMESTAMP or DATETIME"
+                f"The field specified for partitioning, {column}, must be a column of type DATE, "
+                "TIMESTAMP or DATETIME"
             )
     for name in (body.get("clustering") or {}).get("fields") or ():
         if not any(f.name.lower() == str(name).lower() for f in fields):
@@ -74,14 +75,16 @@ def added_fields(old: tuple[Field, ...], new: tuple[Field, ...]) -> list[Field]:
             != [f.to_api() | {"description": ""} for f in field.fields]
         ):
             raise InvalidError(
-                f"Provided Schema does not match Table. Field {field.name} is missing or has changed in new schema"
+                f"Provided Schema does not match Table. Field {field.name} is missing or has "
+                "changed in new schema"
             )
     before = {f.name.lower() for f in old}
     fresh = [f for f in new if f.name.lower() not in before]
     for field in fresh:
         if field.mode == "REQUIRED":
             raise InvalidError(
-                f"Provided Schema does not match Table. Cannot add required fields to an existing schema. (field: {field.name})"
+                "Provided Schema does not match Table. Cannot add required fields to an existing "
+                f"schema. (field: {field.name})"
             )
     return fresh
 

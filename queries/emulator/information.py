@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
+
+import pyarrow as pa
 
 from queries.dialect.errors import UnsupportedError
 from queries.dialect.fields import Field
 from queries.dialect.tables import TableInfo
 from queries.emulator.catalog import Catalog
+from queries.emulator.decoding import arrow_schema
 
 SHAPES: dict[str, tuple[tuple[str, str], ...]] = {
     "TABLES": (
@@ -30,7 +34,6 @@ SHAPES: dict[str, tuple[tuple[str, str], ...]] = {
         ("clustering_ordinal_position", "INTEGER"),
     ),
 }
-SQL = {"STRING": "VARCHAR", "INTEGER": "BIGINT", "TIMESTAMP": "TIMESTAMPTZ"}
 _built: dict[int, int] = {}
 
 
@@ -62,7 +65,14 @@ def _refresh(catalog: Catalog) -> None:
         for entry in catalog.tables(dataset.dataset):
             kind = "VIEW" if entry.is_view else "BASE TABLE"
             head = [catalog.project, entry.dataset, entry.name]
-            rows["TABLES"].append([*head, kind, "NO" if entry.is_view else "YES", entry.created_ms])
+            rows["TABLES"].append(
+                [
+                    *head,
+                    kind,
+                    "NO" if entry.is_view else "YES",
+                    dt.datetime.fromtimestamp(entry.created_ms / 1000, dt.UTC),
+                ]
+            )
             clustered = [str(c).lower() for c in (entry.body.get("clustering") or {}).get("fields") or []]
             for position, field in enumerate(entry.fields, 1):
                 order = clustered.index(field.name.lower()) + 1 if field.name.lower() in clustered else None
@@ -71,9 +81,10 @@ def _refresh(catalog: Catalog) -> None:
                 rows["COLUMNS"].append([*head, field.name, position, null, field.standard(), part, order])
     with catalog.database.write_lock, catalog.database.transaction() as session:
         for name, shape in SHAPES.items():
-            columns = ", ".join(f"{n} {SQL[t]}" for n, t in shape)
+            fields = [Field(column, kind) for column, kind in shape]
+            columns = ", ".join(f"{f.name} {f.sql()}" for f in fields)
+            values = [dict(zip([f.name for f in fields], row, strict=True)) for row in rows[name]]
             session.execute(f"CREATE OR REPLACE TABLE _bq.information_{name.lower()} ({columns})")
-            marks = ", ".join("make_timestamptz(? * 1000)" if t == "TIMESTAMP" else "?" for _, t in shape)
-            for row in rows[name]:
-                session.execute(f"INSERT INTO _bq.information_{name.lower()} VALUES ({marks})", row)  # noqa: S608
+            incoming = pa.Table.from_pylist(values, schema=arrow_schema(fields))
+            session.insert(f"INSERT INTO _bq.information_{name.lower()} SELECT * FROM _incoming", incoming)  # noqa: S608
     _built[id(catalog)] = catalog.version

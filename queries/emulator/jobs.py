@@ -116,7 +116,7 @@ class Jobs:
         job.started_ms = _now_ms()
         try:
             if job.cancelled:
-                raise StoppedError("Job execution was cancelled: User requested cancellation")
+                raise StoppedError("Job execution was cancelled: User requested cancellation")  # noqa: TRY301
             job.session = self._session()
             job.outcome = work(job)
         except Exception as error:  # noqa: BLE001  # whatever it is becomes the job's error
@@ -178,7 +178,7 @@ class Jobs:
         return job.done
 
     def cancel(self, job: Job) -> None:
-        """Ask a job to stop; it is asked again until it has, because a statement that begins forgets the first time."""
+        """Ask a job to stop, again and again until it has: a statement that begins forgets the first time."""
         job.cancelled = True
         threading.Thread(target=_interrupt, args=[job], daemon=True, name=f"cancel {job.job_id}").start()
 

@@ -72,7 +72,8 @@ def _widen(runner: Statements, entry: Entry, fields: Sequence[Field], config: Ma
         return entry
     if "ALLOW_FIELD_ADDITION" not in (config.get("schemaUpdateOptions") or []):
         raise InvalidError(
-            f"Provided Schema does not match Table {runner.catalog.project}:{entry.dataset}.{entry.name}. Cannot add fields (field: {fresh[0].name})"
+            f"Provided Schema does not match Table {runner.catalog.project}:{entry.dataset}.{entry.name}. "
+            f"Cannot add fields (field: {fresh[0].name})"
         )
     body = dict(entry.body)
     body["schema"] = {"fields": [f.to_api() for f in (*entry.fields, *fresh)]}
@@ -219,7 +220,7 @@ def _read_csv(
 
 
 def _read_parquet(
-    source: IO[bytes], config: Mapping[str, Any], fields: tuple[Field, ...]
+    source: IO[bytes], _: Mapping[str, Any], fields: tuple[Field, ...]
 ) -> tuple[pa.Table, tuple[Field, ...]]:
     try:
         table = pq.read_table(source)
@@ -235,7 +236,7 @@ def _read_parquet(
 
 
 def fit(table: pa.Table, fields: Sequence[Field]) -> pa.Table:
-    """Cast the columns of an Arrow table to the types of BigQuery columns, refusing what would lose something.
+    """Cast the columns of an Arrow table to BigQuery's types, refusing what would lose something.
 
     Raises:
         InvalidError: A column does not fit.

@@ -106,8 +106,9 @@ def build_app(service: Service) -> Starlette:
             try:
                 incoming = Incoming(request, await _read(request, limit))
                 if incoming.path.get("project", service.project) != service.project:
-                    raise NotFoundError(
-                        f"Not found: Project {incoming.path['project']} (this endpoint serves {service.project})"
+                    raise NotFoundError(  # noqa: TRY301
+                        f"Not found: Project {incoming.path['project']} (this endpoint serves "
+                        f"{service.project})"
                     )
                 found = await anyio.to_thread.run_sync(call, incoming)
             except ClientDisconnect:

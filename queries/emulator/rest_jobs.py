@@ -117,7 +117,8 @@ class JobRoutes:
         kind = next((k for k in ("query", "load", "copy", "extract") if k in config), "")
         if kind == "load":
             raise NotImplementedApiError(
-                "Loading from Cloud Storage is not supported by the embedded BigQuery endpoint: upload the file"
+                "Loading from Cloud Storage is not supported by the embedded BigQuery endpoint: "
+                "upload the file"
             )
         if kind == "copy":
             return self._copy(body, config)
@@ -312,7 +313,10 @@ class JobRoutes:
             return self._load(body, self._service.uploads.store(data))
         if kind == "resumable":
             key = self._service.uploads.begin(incoming.json())
-            path = f"/upload/bigquery/v2/projects/{self._service.project}/jobs?uploadType=resumable&upload_id={key}"
+            path = (
+                ""
+                f"/upload/bigquery/v2/projects/{self._service.project}/jobs?uploadType=resumable&upload_id={key}"
+            )
             return Response(
                 b"{}",
                 200,

@@ -62,7 +62,7 @@ class TableRoutes:
         self._service = service
         self._catalog = service.catalog
 
-    def projects(self, incoming: Incoming) -> Any:
+    def projects(self, _: Incoming) -> Any:
         """projects.list."""
         p = self._service.project
         return {
@@ -71,7 +71,7 @@ class TableRoutes:
             "projects": [{"id": p, "projectReference": {"projectId": p}, "friendlyName": p}],
         }
 
-    def service_account(self, incoming: Incoming) -> Any:
+    def service_account(self, _: Incoming) -> Any:
         """projects.getServiceAccount."""
         return {"kind": "bigquery#getServiceAccountResponse", "email": "emulator@localhost"}
 

@@ -1,4 +1,4 @@
-"""How many bytes BigQuery would read: rows that pass the partition filter times the width of the columns named."""
+"""How many bytes BigQuery would read: rows that pass the partition filter, times the columns named."""
 
 from __future__ import annotations
 

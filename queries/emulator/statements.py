@@ -132,7 +132,8 @@ class Statements:
         )
         if request.max_bytes_billed is not None and billed(total) > request.max_bytes_billed:
             raise InvalidError(
-                f"Query exceeded limit for bytes billed: {request.max_bytes_billed}. {billed(total)} or higher required.",
+                f"Query exceeded limit for bytes billed: {request.max_bytes_billed}. "
+                f"{billed(total)} or higher required.",
                 reason="bytesBilledLimitExceeded",
             )
         return total
@@ -178,12 +179,11 @@ class Statements:
         if entry.is_view:
             raise InvalidError(f"{catalog.project}:{dataset}.{name} is a view and cannot be written")
         if request.write_disposition == "WRITE_TRUNCATE":
-            kept = {k: v for k, v in entry.body.items() if k not in {"schema"}}
+            kept = {k: v for k, v in entry.body.items() if k != "schema"}
             body = {**kept, **request.table_options, "schema": {"fields": [f.to_api() for f in fields]}}
             return catalog.create_table(dataset, name, body, replace=True)
-        if request.write_disposition == "WRITE_EMPTY" and self.database.scalar(
-            f"SELECT count(*) FROM {entry.relation}"
-        ):
+        count = f"SELECT count(*) FROM {entry.relation}"  # noqa: S608
+        if request.write_disposition == "WRITE_EMPTY" and self.database.scalar(count):
             raise DuplicateError(f"Already Exists: Table {catalog.project}:{dataset}.{name}")
         return entry
 

@@ -144,11 +144,13 @@ class Streams:
                 raise StreamFinalizedError(f"Stream has been finalized. Entity: {name}")
             if offset is not None and offset < stream.next_offset:
                 raise OffsetExistsError(
-                    f"The offset is within stream, expected offset {stream.next_offset}, received {offset} Entity: {name}"
+                    f"The offset is within stream, expected offset {stream.next_offset}, received "
+                    f"{offset} Entity: {name}"
                 )
             if offset is not None and offset > stream.next_offset:
                 raise OffsetAheadError(
-                    f"The offset is beyond stream, expected offset {stream.next_offset}, received {offset} Entity: {name}"
+                    f"The offset is beyond stream, expected offset {stream.next_offset}, received "
+                    f"{offset} Entity: {name}"
                 )
             self._store(stream, rows, stream.next_offset + rows.num_rows)
             return stream.next_offset
@@ -222,9 +224,8 @@ class Streams:
             for stream in streams:
                 columns = session.execute(f"DESCRIBE {_holding(stream.name)}")
                 names_sql = ", ".join(quote(c[0]) for c in columns)
-                session.execute(
-                    f"INSERT INTO {entry.relation} ({names_sql}) SELECT {names_sql} FROM {_holding(stream.name)}"
-                )
+                held = _holding(stream.name)
+                session.execute(f"INSERT INTO {entry.relation} ({names_sql}) SELECT {names_sql} FROM {held}")  # noqa: S608
                 session.execute(f"DROP TABLE {_holding(stream.name)}")
                 session.execute("UPDATE _bq.streams SET committed_ms = ? WHERE name = ?", [now, stream.name])
         return now

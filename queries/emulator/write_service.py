@@ -62,7 +62,7 @@ class WriteService:
         self._streams = streams
         self._fields_of = fields_of
 
-    def create_write_stream(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def create_write_stream(self, request: Any, _: grpc.ServicerContext) -> Any:
         """CreateWriteStream."""
         kinds = {types.WriteStream.Type.COMMITTED: "COMMITTED", types.WriteStream.Type.PENDING: "PENDING"}
         kind = kinds.get(request.write_stream.type_)
@@ -72,21 +72,21 @@ class WriteService:
             )
         return _stream(self._streams.create(request.parent, kind))
 
-    def get_write_stream(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def get_write_stream(self, request: Any, _: grpc.ServicerContext) -> Any:
         """GetWriteStream."""
         return _stream(self._streams.get(request.name))
 
-    def finalize_write_stream(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def finalize_write_stream(self, request: Any, _: grpc.ServicerContext) -> Any:
         """FinalizeWriteStream."""
         return types.FinalizeWriteStreamResponse(row_count=self._streams.finalize(request.name))
 
-    def batch_commit_write_streams(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def batch_commit_write_streams(self, request: Any, _: grpc.ServicerContext) -> Any:
         """BatchCommitWriteStreams."""
         at = timestamp_pb2.Timestamp()
         at.FromMilliseconds(self._streams.commit(request.parent, list(request.write_streams)))
         return types.BatchCommitWriteStreamsResponse(commit_time=at)
 
-    def flush_rows(self, request: Any, context: grpc.ServicerContext) -> Any:
+    def flush_rows(self, _: Any, __: grpc.ServicerContext) -> Any:
         """FlushRows: only buffered streams have it."""
         raise NotImplementedApiError(
             "Buffered write streams are not supported by the embedded BigQuery endpoint"

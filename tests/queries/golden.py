@@ -1,6 +1,6 @@
-"""Fixed questions and the answers BigQuery gives, from Google's function reference and the notes behind this project.
+"""Fixed questions and the answers BigQuery gives; test_google_reference.py asks Google's evaluator for them.
 
-Each answer is written as the REST API encodes it: strings, None for NULL, lists for arrays, dicts for structs.
+Each answer is as the REST API encodes it: strings, None for NULL, lists for arrays, dicts for structs.
 """
 
 from __future__ import annotations
@@ -220,7 +220,10 @@ SCALARS: list[tuple[str, Answer]] = [
     ("PARSE_TIMESTAMP('%Y-%m-%d %H:%M:%S', '1970-01-01 00:00:01')", "1000000"),
     ("TIMESTAMP_BUCKET(TIMESTAMP '1970-01-01 00:07:00+00', INTERVAL 5 MINUTE)", "300000000"),
     (
-        "ARRAY_LENGTH(GENERATE_TIMESTAMP_ARRAY(TIMESTAMP '2024-01-01', TIMESTAMP '2024-01-02', INTERVAL 1 HOUR))",
+        (
+            "ARRAY_LENGTH(GENERATE_TIMESTAMP_ARRAY(TIMESTAMP '2024-01-01', TIMESTAMP '2024-01-02', "
+            "INTERVAL 1 HOUR))"
+        ),
         "25",
     ),
     ("DATETIME(TIMESTAMP '2024-01-01 12:00:00+00')", "2024-01-01T12:00:00"),
@@ -266,7 +269,7 @@ SCALARS: list[tuple[str, Answer]] = [
     ("JSON_EXTRACT_SCALAR('{\"a\":[5]}', '$.a[0]')", "5"),
 ]
 
-# A table of the test: k STRING, n INT64, f FLOAT64, ts TIMESTAMP, tags ARRAY<STRING>, parts ARRAY<STRUCT<x INT64, y STRING>>.
+# Rows of the table t; its columns are in test_dialect_golden.py.
 ROWS = [
     {
         "k": "a",
@@ -332,16 +335,25 @@ QUERIES: list[tuple[str, list[list[Answer]]]] = [
     ("SELECT DISTINCT PERCENTILE_CONT(n, 0.5) OVER () FROM t", [["3.0"]]),
     ("SELECT DISTINCT PERCENTILE_DISC(n, 0.5) OVER () FROM t", [["3"]]),
     (
-        "SELECT ROUND(SUM(f) / COUNT(f), 2), CAST(SUM(f) AS INT64), DATE(MAX(ts)), CAST(MAX(n) AS STRING) FROM t",
+        (
+            "SELECT ROUND(SUM(f) / COUNT(f), 2), CAST(SUM(f) AS INT64), DATE(MAX(ts)), CAST(MAX(n) "
+            "AS STRING) FROM t"
+        ),
         [["2.67", "8", "2024-01-03", "10"]],
     ),
     ("SELECT UNIX_SECONDS(MAX(ts)) - UNIX_SECONDS(MIN(ts)) FROM t", [["189000"]]),
     (
-        "WITH q AS (SELECT k, SUM(n) AS s FROM t GROUP BY k) SELECT q.k, ROUND(q.s / total, 2) FROM q, (SELECT SUM(s) AS total FROM q) ORDER BY k",
+        (
+            "WITH q AS (SELECT k, SUM(n) AS s FROM t GROUP BY k) SELECT q.k, ROUND(q.s / total, 2) "
+            "FROM q, (SELECT SUM(s) AS total FROM q) ORDER BY k"
+        ),
         [["a", "0.29"], ["b", "0.71"]],
     ),
     (
-        "SELECT k FROM t WHERE ts BETWEEN TIMESTAMP '2024-01-01 01:00:00+00' AND TIMESTAMP '2024-01-02 00:00:00+00' ORDER BY ts",
+        (
+            "SELECT k FROM t WHERE ts BETWEEN TIMESTAMP '2024-01-01 01:00:00+00' AND TIMESTAMP "
+            "'2024-01-02 00:00:00+00' ORDER BY ts"
+        ),
         [["a"], ["b"]],
     ),
     (
@@ -355,8 +367,12 @@ QUERIES: list[tuple[str, list[list[Answer]]]] = [
     ("SELECT * EXCEPT (tags, parts, ts, f) FROM t WHERE k = 'a' ORDER BY n", [["a", "1"], ["a", "3"]]),
     ("SELECT * REPLACE (n + 1 AS n) FROM (SELECT k, n FROM t WHERE n = 1)", [["a", "2"]]),
     (
-        "SELECT h, IFNULL(c, 0) FROM UNNEST(GENERATE_TIMESTAMP_ARRAY(TIMESTAMP '2024-01-01', TIMESTAMP '2024-01-01 02:00:00+00', INTERVAL 1 HOUR)) AS h "
-        "LEFT JOIN (SELECT TIMESTAMP_TRUNC(ts, HOUR) AS h2, COUNT(*) AS c FROM t GROUP BY h2) ON h = h2 ORDER BY h",
+        (
+            "SELECT h, IFNULL(c, 0) FROM UNNEST(GENERATE_TIMESTAMP_ARRAY(TIMESTAMP '2024-01-01', "
+            "TIMESTAMP '2024-01-01 02:00:00+00', INTERVAL 1 HOUR)) AS h "
+            "LEFT JOIN (SELECT TIMESTAMP_TRUNC(ts, HOUR) AS h2, COUNT(*) AS c FROM t GROUP BY h2) ON "
+            "h = h2 ORDER BY h"
+        ),
         [["1704067200000000", "1"], ["1704070800000000", "1"], ["1704074400000000", "0"]],
     ),
     ("SELECT k, COUNT(*) FROM t GROUP BY ROLLUP(k) ORDER BY k", [[None, "4"], ["a", "2"], ["b", "2"]]),

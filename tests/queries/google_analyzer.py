@@ -6,8 +6,8 @@ Compiling its WebAssembly takes most of a minute; the compiled module is kept be
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import version
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,11 @@ class GoogleAnalyzer:
 
     def evaluate(self, sql: str) -> list[Any]:
         """Run a query with Google's reference implementation; give its rows as protobuf-like values."""
-        builder = PreparedQuery.builder().set_sql(sql).set_analyzer_options(self._options).set_catalog(self._catalog)
-        with builder.prepare() as query:
+        builder = (
+            PreparedQuery.builder()
+            .set_sql(sql)
+            .set_analyzer_options(self._options)
+            .set_catalog(self._catalog)
+        )
+        with builder.set_catalog(self._catalog).prepare() as query:
             return list(query.execute().content.table_data.row)

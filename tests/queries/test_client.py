@@ -103,7 +103,7 @@ def test_values_travel_there_and_back(empty_warehouse: Warehouse) -> None:
     """Every kind of parameter arrives as it left, and answers say when, how much and by which job."""
     at = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
     values = {"at": at, "day": at.date(), "text": "it's", "n": 7, "x": 0.25, "yes": True, "list": ["a", "b"]}
-    names = ", ".join(f"@{name} AS {name}" for name in values)
+    names = ", ".join(f"@{name} AS `{name}`" for name in values)
     result = empty_warehouse.run(Query("all kinds", f"SELECT {names}", tuple(parameters_from(values))))
     found = result.frame.iloc[0].to_dict()
     assert {**found, "list": list(found["list"])} == values
@@ -130,7 +130,7 @@ def test_views_have_no_duplicates(empty_warehouse: Warehouse) -> None:
     insert = (
         "INSERT INTO events_raw (store_id, cart_id, boot_id, channel, seq, row_ix, event_at, event_id,"
         " event_type, received_at, simulated) SELECT 's', 'c', 'b', 'evt', 0, 0, TIMESTAMP '2026-01-01',"
-        " 'e', 'item', TIMESTAMP_SECONDS(at), TRUE FROM UNNEST([20, 10]) AS at"
+        " 'e', 'item', TIMESTAMP_SECONDS(t), TRUE FROM UNNEST([20, 10]) AS t"
     )
     assert empty_warehouse.execute(insert, name="insert").rows_affected == 2
     sql = "SELECT received_at FROM events WHERE event_at >= '2026-01-01'"

@@ -59,7 +59,7 @@ def test_two_processes_do_not_share_a_directory(tmp_path: Path) -> None:
 
 
 def test_acknowledged_rows_survive_a_kill(tmp_path: Path) -> None:
-    """SIGKILL right after acknowledgements: rows, stream offsets and tables are all still there, none twice."""
+    """SIGKILL right after acknowledgements: rows, offsets and tables are all still there, none twice."""
     emulator = EmulatorProcess(tmp_path)
     writes = Writes(emulator)
     name = writes.create()

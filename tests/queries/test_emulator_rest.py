@@ -9,7 +9,6 @@ import itertools
 import json
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 import pandas as pd
@@ -116,7 +115,7 @@ def test_datasets_live_and_die(client: bigquery.Client) -> None:
 
 
 def test_tables_keep_what_they_were_made_with(client: bigquery.Client, dataset: str) -> None:
-    """Schema, partitioning, clustering, labels and descriptions come back as they were given; columns may be added."""
+    """Schema, partitioning, clustering and labels come back as they were given; columns may be added."""
     table = bigquery.Table(f"{PROJECT}.{dataset}.t", schema=EVERY_TYPE)
     table.time_partitioning = bigquery.TimePartitioning(field="ts")
     table.require_partition_filter = True
@@ -161,7 +160,7 @@ def test_every_type_comes_back_as_it_went_in(client: bigquery.Client, dataset: s
 
 
 def test_insert_all_reports_each_bad_row_and_drops_repeats(client: bigquery.Client, dataset: str) -> None:
-    """One bad row stops the request and is named; with skip_invalid_rows the others go in; an insertId counts once."""
+    """A bad row stops the request and is named; skip_invalid_rows lets others in; an insertId counts once."""
     client.create_table(
         bigquery.Table(f"{PROJECT}.{dataset}.t", schema=[F("i", "INT64", "REQUIRED"), F("s", "STRING")])
     )
@@ -206,7 +205,10 @@ def test_parameters_of_every_kind(client: bigquery.Client) -> None:
             bigquery.ArrayQueryParameter("l", "STRING", ["q"]),
         ),
     ]
-    sql = "SELECT @i, @f, @s, @b, @y, @ts, @d, @t, @n, @nothing, @a, @e, @st.x, @st.l, ARRAY_LENGTH(@e), 3 IN UNNEST(@a), @I + 1"
+    sql = (
+        "SELECT @i, @f, @s, @b, @y, @ts, @d, @t, @n, @nothing, @a, @e, @st.x, @st.l, "
+        "ARRAY_LENGTH(@e), 3 IN UNNEST(@a), @I + 1"
+    )
     found = rows(client, sql, query_parameters=params)
     assert found == [
         (
@@ -261,7 +263,10 @@ def test_results_come_in_pages(client: bigquery.Client) -> None:
 
 def test_arrow_results_are_the_same_rows(client: bigquery.Client) -> None:
     """query_results_format=ARROW gives the same table, also without rows."""
-    sql = "SELECT x, STRUCT(x AS a, [x] AS l) AS st, TIMESTAMP_SECONDS(x) AS ts FROM UNNEST(GENERATE_ARRAY(1, 3)) AS x"
+    sql = (
+        "SELECT x, STRUCT(x AS a, [x] AS l) AS st, TIMESTAMP_SECONDS(x) AS ts FROM "
+        "UNNEST(GENERATE_ARRAY(1, 3)) AS x"
+    )
     table = client.query_and_wait(sql, query_results_format="ARROW").to_arrow()
     assert table.column("st").to_pylist() == [{"a": n, "l": [n]} for n in (1, 2, 3)]
     empty = client.query_and_wait(sql + " WHERE x > 5", query_results_format="ARROW").to_arrow()
@@ -272,8 +277,8 @@ def test_dml_counts_its_rows(client: bigquery.Client, dataset: str) -> None:
     """INSERT, UPDATE, DELETE, MERGE and TRUNCATE change what they say and count it."""
     client.query_and_wait(f"CREATE TABLE {dataset}.t (k INT64, v STRING)")
 
-    def affected(sql: str) -> int | None:
-        return client.query_and_wait(sql).num_dml_affected_rows
+    def affected(sql: str) -> int:
+        return int(client.query_and_wait(sql).num_dml_affected_rows or 0)
 
     assert affected(f"INSERT INTO {dataset}.t (k, v) VALUES (1, 'a'), (2, 'b'), (3, 'c')") == 3
     assert affected(f"INSERT {dataset}.t SELECT k + 10, v FROM {dataset}.t WHERE k = 3") == 1
@@ -312,8 +317,10 @@ def test_dml_counts_its_rows(client: bigquery.Client, dataset: str) -> None:
 
 def test_ddl_makes_what_it_says(client: bigquery.Client, dataset: str) -> None:
     """CREATE with partitions and options, IF NOT EXISTS, OR REPLACE, AS SELECT, ALTER and DROP."""
-    create = f"""CREATE TABLE {dataset}.p (moment TIMESTAMP NOT NULL OPTIONS(description='when'), tags ARRAY<STRUCT<a INT64, b STRING>>)
-        PARTITION BY DATE(moment) CLUSTER BY moment OPTIONS(require_partition_filter=TRUE, description='parted', labels=[('x', 'y')])"""
+    create = f"""CREATE TABLE {dataset}.p
+        (moment TIMESTAMP NOT NULL OPTIONS(description='when'), tags ARRAY<STRUCT<a INT64, b STRING>>)
+        PARTITION BY DATE(moment) CLUSTER BY moment
+        OPTIONS(require_partition_filter=TRUE, description='parted', labels=[('x', 'y')])"""
     job = client.query(create)
     job.result()
     assert (job.statement_type, job.ddl_operation_performed) == ("CREATE_TABLE", "CREATE")
@@ -334,7 +341,8 @@ def test_ddl_makes_what_it_says(client: bigquery.Client, dataset: str) -> None:
     skip.result()
     assert skip.ddl_operation_performed == "SKIP"
     client.query_and_wait(
-        f"CREATE OR REPLACE TABLE {dataset}.c AS SELECT 1 AS a, SUM(x) AS s, [x] AS l FROM UNNEST([4]) AS x GROUP BY x"
+        f"CREATE OR REPLACE TABLE {dataset}.c AS SELECT 1 AS a, SUM(x) AS s, [x] AS l FROM "
+        "UNNEST([4]) AS x GROUP BY x"
     )
     assert rows(client, f"SELECT * FROM {dataset}.c") == [(1, 4, [4])]
     client.query_and_wait(
@@ -350,9 +358,13 @@ def test_ddl_makes_what_it_says(client: bigquery.Client, dataset: str) -> None:
 def test_partition_filters_are_demanded_also_through_views(client: bigquery.Client, dataset: str) -> None:
     """A table that requires a filter is not read without one: directly, in a subquery, a CTE or a view."""
     client.query_and_wait(
-        f"CREATE TABLE {dataset}.p (moment TIMESTAMP, k STRING) PARTITION BY DATE(moment) OPTIONS(require_partition_filter=TRUE)"
+        f"CREATE TABLE {dataset}.p (moment TIMESTAMP, k STRING) PARTITION BY DATE(moment) "
+        "OPTIONS(require_partition_filter=TRUE)"
     )
-    view = f"CREATE VIEW {dataset}.v AS SELECT * FROM {dataset}.p WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY moment, k ORDER BY k) = 1"
+    view = (
+        f"CREATE VIEW {dataset}.v AS SELECT * FROM {dataset}.p WHERE TRUE QUALIFY ROW_NUMBER() "
+        "OVER (PARTITION BY moment, k ORDER BY k) = 1"
+    )
     client.query_and_wait(view)
     client.query_and_wait(
         f"CREATE VIEW {dataset}.hidden AS SELECT k, COUNT(*) AS n FROM {dataset}.p GROUP BY k"
@@ -363,7 +375,10 @@ def test_partition_filters_are_demanded_also_through_views(client: bigquery.Clie
         f"SELECT * FROM {dataset}.p AS x WHERE k = 'a' AND DATE(x.moment) = DATE '2024-01-01'",
         f"SELECT * FROM {dataset}.v WHERE {good}",
         f"WITH q AS (SELECT * FROM {dataset}.p) SELECT * FROM q WHERE {good}",
-        f"SELECT * FROM (SELECT moment AS t, k FROM {dataset}.p) WHERE t BETWEEN TIMESTAMP '2024-01-01' AND TIMESTAMP '2024-01-02'",
+        (
+            f"SELECT * FROM (SELECT moment AS t, k FROM {dataset}.p) WHERE t BETWEEN TIMESTAMP "
+            "'2024-01-01' AND TIMESTAMP '2024-01-02'"
+        ),
         f"DELETE FROM {dataset}.p WHERE {good}",
     ):
         list(client.query_and_wait(sql))
@@ -403,7 +418,8 @@ def test_information_schema_follows_the_tables(client: bigquery.Client, dataset:
     client.query_and_wait(f"CREATE TABLE {dataset}.t (moment DATE, l ARRAY<INT64>) PARTITION BY moment")
     found = rows(
         client,
-        f"SELECT column_name, data_type, is_partitioning_column FROM {dataset}.INFORMATION_SCHEMA.COLUMNS ORDER BY ordinal_position",
+        "SELECT column_name, data_type, is_partitioning_column FROM "
+        f"{dataset}.INFORMATION_SCHEMA.COLUMNS ORDER BY ordinal_position",
     )
     assert found == [("moment", "DATE", "YES"), ("l", "ARRAY<INT64>", "NO")]
     client.query_and_wait(f"DROP TABLE {dataset}.t")
@@ -483,10 +499,13 @@ def test_destination_tables_obey_their_disposition(client: bigquery.Client, data
 
 
 def test_costs_are_estimated_and_limited(client: bigquery.Client, dataset: str) -> None:
-    """A dry run tells bytes and schema without running; filters and columns shrink the estimate; the limit is enforced."""
-    client.query_and_wait(f"CREATE TABLE {dataset}.t (moment TIMESTAMP, a INT64, s STRING) PARTITION BY DATE(moment)")
+    """A dry run tells bytes without running; filters and columns shrink them; the limit is enforced."""
     client.query_and_wait(
-        f"INSERT {dataset}.t SELECT TIMESTAMP_ADD(TIMESTAMP '2024-01-01', INTERVAL x HOUR), x, REPEAT('y', 100) FROM UNNEST(GENERATE_ARRAY(0, 239)) AS x"
+        f"CREATE TABLE {dataset}.t (moment TIMESTAMP, a INT64, s STRING) PARTITION BY DATE(moment)"
+    )
+    client.query_and_wait(
+        f"INSERT {dataset}.t SELECT TIMESTAMP_ADD(TIMESTAMP '2024-01-01', INTERVAL x HOUR), x, "
+        "REPEAT('y', 100) FROM UNNEST(GENERATE_ARRAY(0, 239)) AS x"
     )
 
     def estimate(sql: str, **options: Any) -> int:
@@ -523,12 +542,15 @@ def test_jobs_can_be_found_listed_and_stopped(client: bigquery.Client) -> None:
     assert "my_job" in [j.job_id for j in client.list_jobs(max_results=20)]
     with pytest.raises(api.NotFound):
         client.get_job("never_was")
-    endless = "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 1000000)) AS a, UNNEST(GENERATE_ARRAY(1, 1000000)) AS b WHERE MOD(a * b, 7) = 9"
+    endless = (
+        "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 1000000)) AS a, "
+        "UNNEST(GENERATE_ARRAY(1, 1000000)) AS b WHERE MOD(a * b, 7) = 9"
+    )
     running = client.query(endless, job_retry=None)
     running.cancel()
-    with pytest.raises(api.BadRequest, match="cancelled"):
+    with pytest.raises(api.GoogleAPICallError, match="cancelled"):
         running.result(retry=None, job_retry=None)
-    with pytest.raises((api.BadRequest, FutureTimeoutError), match="cancelled"):
+    with pytest.raises(api.GoogleAPICallError, match="cancelled"):
         client.query(endless, job_config=bigquery.QueryJobConfig(job_timeout_ms=300), job_retry=None).result(
             retry=None, job_retry=None
         )
@@ -550,7 +572,7 @@ def call(
     emulator: EmulatorProcess, path: str, body: bytes | None = None, method: str = "POST"
 ) -> tuple[int, Any]:
     """Send a raw request."""
-    request = urllib.request.Request(
+    request = urllib.request.Request(  # noqa: S310
         f"{emulator.rest_url}{path}", data=body, method=method, headers={"content-type": "application/json"}
     )
     try:

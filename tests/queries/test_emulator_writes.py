@@ -172,7 +172,7 @@ def test_the_default_stream_takes_rows_without_offsets(writes: Writes) -> None:
     rows = pa.RecordBatch.from_pydict({"i": pa.array([5], pa.int32()), "s": ["x"]})
     stream = writes.open(writes.default, rows.schema)
     settle(stream.send(request(writes.default, rows)))
-    with pytest.raises(api.InvalidArgument, match="[Oo]ffset"):
+    with pytest.raises(api.InvalidArgument, match="Offset must not be set"):
         settle(stream.send(request(writes.default, rows, 1)))
     stream.close()
     assert writes.values("s") == ["x"]

@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,21 @@ from tests.queries.golden import QUERIES, SCALARS
 from tests.queries.google_analyzer import GoogleAnalyzer
 
 # Compiling the analyzer takes most of a minute on a quiet machine, and several on a busy one.
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("google")]
+pytestmark = pytest.mark.timeout(900)
 PACKAGE = Path(__file__).parents[2] / "queries"
-STATEMENTS = sorted(p for folder in ("schema", "sql", "rollups", "dimensions") for p in (PACKAGE / folder).glob("*.sql"))
+STATEMENTS = sorted(
+    p for folder in ("schema", "sql", "rollups", "dimensions") for p in (PACKAGE / folder).glob("*.sql")
+)
 # The analyzer wants FROM before QUALIFY's WHERE rule; the evaluator lacks the approximate aggregates.
 NOT_EVALUATED = ("APPROX_", "QUALIFY", "EXCEPT DISTINCT")
-SCALAR = {str: "STRING", int: "INTEGER", float: "FLOAT", bool: "BOOLEAN", dt.datetime: "TIMESTAMP", dt.date: "DATE"}
+SCALAR = {
+    str: "STRING",
+    int: "INTEGER",
+    float: "FLOAT",
+    bool: "BOOLEAN",
+    dt.datetime: "TIMESTAMP",
+    dt.date: "DATE",
+}
 TABLE = """
 WITH t AS (SELECT * FROM UNNEST([
   STRUCT('a' AS k, 1 AS n, 1.5 AS f, TIMESTAMP '2024-01-01 00:30:00+00' AS ts, ['p', 'q'] AS tags,
@@ -41,7 +50,9 @@ WITH t AS (SELECT * FROM UNNEST([
 
 
 @pytest.fixture(scope="module")
-def google(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoogleAnalyzer]:
+def google(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GoogleAnalyzer]:
     """The analyzer, with the tables and views of the warehouse."""
     database = Database(tmp_path_factory.mktemp("reference"), threads=1)
     catalog = Catalog(database, "p")
@@ -50,7 +61,7 @@ def google(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     for _, ddl in schema_statements():
         runner.run(Request(ddl, default_dataset="d"))
     tables = [(entry.name, entry.fields) for entry in catalog.tables("d")]
-    yield GoogleAnalyzer(tables, Path(request.config.cache.mkdir("googlesql")))  # type: ignore[union-attr]
+    yield GoogleAnalyzer(tables, Path(request.config.cache.mkdir("googlesql")))
     database.close()
 
 
@@ -61,9 +72,12 @@ def test_google_reads_every_statement(google: GoogleAnalyzer, path: Path) -> Non
 
 
 def parameters_of(path: Path) -> list[Field]:
-    """Tell the types of a statement's parameters where they cannot be guessed: of questions, and of arrays of text."""
+    """Tell the types of a statement's parameters where they cannot be guessed."""
     if path.parent.name == "dimensions":
-        return [Field(name, "STRING", "REPEATED") for name in sorted(set(re.findall(r"@(\w+)", path.read_text("utf-8"))))]
+        return [
+            Field(name, "STRING", "REPEATED")
+            for name in sorted(set(re.findall(r"@(\w+)", path.read_text("utf-8"))))
+        ]
     if path.parent.name != "sql":
         return []
     kind = CATALOGUE[path.stem]
@@ -79,7 +93,13 @@ def parameters_of(path: Path) -> list[Field]:
 
 def plain(value: Any) -> Any:
     """Write a value of the evaluator as the REST API would; Ellipsis for types it encodes in bits."""
-    simple = {"int64_value": str, "bool_value": WRITERS["BOOLEAN"], "double_value": WRITERS["FLOAT"], "string_value": str, "json_value": str}
+    simple: dict[str, Callable[[Any], Any]] = {
+        "int64_value": str,
+        "bool_value": WRITERS["BOOLEAN"],
+        "double_value": WRITERS["FLOAT"],
+        "string_value": str,
+        "json_value": str,
+    }
     for name, write in simple.items():
         if getattr(value, name) is not None:
             return write(getattr(value, name))
