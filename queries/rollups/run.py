@@ -139,13 +139,17 @@ class Rollups:
                 self._execute(name, values)
 
     def _roll_days(self, now: datetime) -> None:
-        if not self._open_days or (self._daily_at is not None and now - self._daily_at < DAILY_EVERY):
+        if not self._open_days or (len(self._open_days) == 1 and self._days_may_wait(now)):
             return
         for part in _parts(sorted(self._open_days), HOURS_AT_ONCE // 24):
             first, last = (datetime(d.year, d.month, d.day, tzinfo=UTC) for d in (part[0], part[-1]))
             self._execute("daily_cart_signals", {"first": first, "last": last + 24 * HOUR, "days": part})
         self._open_days.clear()
         self._daily_at = now
+
+    def _days_may_wait(self, now: datetime) -> bool:
+        # Only the present day waits: past days come with a history or a backlog, once.
+        return self._daily_at is not None and now - self._daily_at < DAILY_EVERY
 
     def _finish(self, received_until: datetime, hours: int, seconds: float) -> None:
         values = {"received_until": received_until, "hours": hours, "seconds": seconds}
