@@ -25,6 +25,7 @@ class TimeRange:
 
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
+_HOUR_S = 3600
 
 # Steps give 24 to 56 points: enough to see a shape, few enough for events to fill each of them.
 RANGES: dict[str, TimeRange] = {
@@ -62,9 +63,30 @@ class Window:
         return self.end - self.start
 
     @property
+    def hourly(self) -> bool:
+        """Whether its numbers come from hourly rollups, which know no parts of hours."""
+        return self.step >= _HOUR
+
+    @property
     def previous(self) -> "Window":
-        """The same length just before."""
-        return Window(self.start - self.length, self.start, self.step, self.title)
+        """The same length, earlier by as many whole steps as it holds: 24 h before, the same hours again.
+
+        Both touch the same number of hours. A window that is longer than its name shares its first,
+        incomplete step with the one before: at most one step of 24 or more.
+        """
+        span = self.length // self.step * self.step
+        return Window(self.start - span, self.end - span, self.step, self.title)
+
+    def counted_until(self, now: datetime) -> datetime:
+        """Return until when its numbers count: an hour of the rollups counts whole once it is over."""
+        if not self.hourly:
+            return self.end
+        whole = datetime.fromtimestamp(-(-self.end.timestamp() // _HOUR_S) * _HOUR_S, UTC)
+        return max(self.end, min(whole, now))
+
+    def counted_hours(self, now: datetime) -> float:
+        """Return the hours that its numbers count: counts of two windows compare by the hour only."""
+        return (self.counted_until(now) - self.start) / _HOUR
 
     def floor(self, at: datetime) -> datetime:
         """Return the start of the step that holds a time; steps are aligned to the epoch."""
@@ -87,7 +109,7 @@ def window_of(time_range: TimeRange, now: datetime) -> Window:
     refresh_s = time_range.refresh.total_seconds()
     end = datetime.fromtimestamp(now.timestamp() // refresh_s * refresh_s, UTC)
     start, step_s = end - time_range.length, time_range.step.total_seconds()
-    if time_range.step >= _HOUR:
+    if time_range.step >= _HOUR:  # as in Window.hourly
         start = datetime.fromtimestamp(start.timestamp() // step_s * step_s, UTC)
     return Window(start, end, time_range.step, time_range.title)
 

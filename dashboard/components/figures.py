@@ -13,6 +13,10 @@ UNCONTRADICTED = (
     "The interval is Wilson's, 95 %."
 )
 ASKED = "Item events for which the cart was not sure and asked for a barcode, as a share of all of them."
+EVENTS = (
+    "Items put into or taken out of carts, as the carts decided them. "
+    "The change compares events per hour, because the present hour is not over."
+)
 P95 = (
     "From the first camera frame of a movement to the decided item event: 95 of 100 were faster. "
     "Error up to 1.1 %."
@@ -41,10 +45,10 @@ def draw_key_figures(figures: KeyFigures, context: PageContext) -> None:
                 "Item events",
                 formats.count(now.item_events),
                 f"{formats.count(now.labelled)} with a label",
-                formats.relative(relative_change(now.item_events, before.item_events)),
+                formats.relative(figures.events_change),
                 "off",
                 [float(p.counts.item_events) for p in figures.course] if now.item_events else (),
-                "Items put into or taken out of carts, as the carts decided them.",
+                EVENTS,
             ),
             Figure(
                 "p95 latency",

@@ -35,7 +35,12 @@ def load_key_figures(context: PageContext) -> Outcome[KeyFigures]:
     )
     course = tuple(p.latency.p95_ms for p in build_course(series.frame, window.steps()))
     return outcome_of(
-        replace(figures, latency_course_ms=course),
+        replace(
+            figures,
+            latency_course_ms=course,
+            hours=window.counted_hours(context.now),
+            hours_before=window.previous.counted_hours(context.now),
+        ),
         (now, before, latency, carts),
         rows=len(now.frame) + len(carts.frame),
         data_until=newest_sign(carts.frame),

@@ -169,7 +169,8 @@ class FakeWarehouse:
 
     def _cells(self, window: Window, scope: Scope) -> pd.DataFrame:
         cell = min(_CELL, window.step)
-        cells = world.FakeWorld(self._clock()).cells(window.start, min(window.end, self._newest()), cell)
+        end = min(window.counted_until(self._clock()), self._newest())
+        cells = world.FakeWorld(self._clock()).cells(window.start, end, cell)
         if self._condition is Condition.EMPTY:
             return cells.iloc[0:0].copy()
         if self._condition is Condition.PARTIAL:

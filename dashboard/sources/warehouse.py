@@ -12,14 +12,15 @@ from queries.client import Warehouse, open_warehouse
 from queries.errors import ConfigurationError, QueriesError, QueryRefusedError, QueryTimeoutError
 from queries.question import Question
 
-# Windows drawn in finer steps read raw rows; all others the hourly rollups, whose cost does not grow
-# with the number of carts' rows.
-_ROLLUP_STEP = timedelta(hours=1)
 _NAME = "The warehouse"
 
 
 class CatalogueWarehouse:
-    """A `WarehouseSource` over `queries.catalogue`. May be used from several threads."""
+    """A `WarehouseSource` over `queries.catalogue`. May be used from several threads.
+
+    Windows drawn in fine steps read raw rows; all others the hourly rollups, whose cost does not grow
+    with the number of carts' rows.
+    """
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
@@ -50,18 +51,18 @@ class CatalogueWarehouse:
 
     def event_series(self, window: Window, scope: Scope) -> Reading:
         """See `WarehouseSource`."""
-        entry = ask.EventSeries if _from_rollups(window) else ask.EventSeriesRecent
+        entry = ask.EventSeries if window.hourly else ask.EventSeriesRecent
         step_s = int(window.step.total_seconds())
         return self._ask(entry(window.start, window.end, step_s, _stores(scope), _models(scope)))
 
     def cart_events(self, window: Window, scope: Scope) -> Reading:
         """See `WarehouseSource`."""
-        entry = ask.CartEvents if _from_rollups(window) else ask.CartEventsRecent
+        entry = ask.CartEvents if window.hourly else ask.CartEventsRecent
         return self._ask(entry(window.start, window.end, _stores(scope), _models(scope)))
 
     def cart_activity(self, window: Window, scope: Scope) -> Reading:
         """See `WarehouseSource`."""
-        entry = ask.CartActivity if _from_rollups(window) else ask.CartActivityRecent
+        entry = ask.CartActivity if window.hourly else ask.CartActivityRecent
         return self._ask(entry(window.start, window.end, _stores(scope), _models(scope)))
 
     def recent_events(self, window: Window, scope: Scope, limit: int) -> Reading:
@@ -70,12 +71,12 @@ class CatalogueWarehouse:
 
     def latency(self, window: Window, scope: Scope) -> Reading:
         """See `WarehouseSource`."""
-        entry = ask.Latency if _from_rollups(window) else ask.LatencyRecent
+        entry = ask.Latency if window.hourly else ask.LatencyRecent
         return self._ask(entry(window.start, window.end, _stores(scope), _models(scope)))
 
     def latency_series(self, window: Window, scope: Scope, stage: str) -> Reading:
         """See `WarehouseSource`."""
-        entry = ask.LatencySeries if _from_rollups(window) else ask.LatencySeriesRecent
+        entry = ask.LatencySeries if window.hourly else ask.LatencySeriesRecent
         step_s = int(window.step.total_seconds())
         return self._ask(entry(window.start, window.end, step_s, stage, _stores(scope), _models(scope)))
 
@@ -117,10 +118,6 @@ def open_warehouse_source(target: str) -> CatalogueWarehouse:
         return CatalogueWarehouse(open_warehouse(target))
     except ConfigurationError as error:
         raise TargetError(f"The warehouse cannot be opened: {error}") from error
-
-
-def _from_rollups(window: Window) -> bool:
-    return window.step >= _ROLLUP_STEP
 
 
 def _stores(scope: Scope) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dashboard.histograms import Percentiles, percentiles
 from dashboard.view_models import cells
-from dashboard.view_models.counts import Counts, Point, course, sum_counts
+from dashboard.view_models.counts import Counts, Point, course, relative_change, sum_counts
 
 CAMERA_TO_DECISION = "camera_to_decision"
 # Sparklines of fewer points than this say nothing.
@@ -36,7 +36,19 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class KeyFigures:
-    """The row of figures above a page, with the same of the period before."""
+    """The row of figures above a page, with the same of the period before.
+
+    Attributes:
+        now: Counts of the window.
+        before: Counts of the period before.
+        latency: Camera to decision in the window.
+        latency_before: The same, of the period before.
+        carts: How many are online.
+        course: Counts over time.
+        latency_course_ms: The p95 over time.
+        hours: Hours that `now` counts.
+        hours_before: Hours that `before` counts; more than `hours` while the present hour is not over.
+    """
 
     now: Counts
     before: Counts
@@ -45,6 +57,13 @@ class KeyFigures:
     carts: Connected
     course: tuple[Point, ...]
     latency_course_ms: tuple[float | None, ...] = ()
+    hours: float = 1.0
+    hours_before: float = 1.0
+
+    @property
+    def events_change(self) -> float | None:
+        """Relative change of item events per hour; None without any before."""
+        return relative_change(self.now.item_events / self.hours, self.before.item_events / self.hours_before)
 
 
 @dataclass(frozen=True, slots=True)

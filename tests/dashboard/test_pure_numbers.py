@@ -35,7 +35,6 @@ def test_steps_cover_the_window(key: str) -> None:
     assert steps[-1] < window.end <= steps[-1] + window.step
     assert all(b - a == window.step for a, b in itertools.pairwise(steps))
     assert 24 <= len(steps) <= 60
-    assert window.previous.end == window.start
 
 
 def test_hourly_windows_begin_at_whole_steps() -> None:
@@ -43,6 +42,31 @@ def test_hourly_windows_begin_at_whole_steps() -> None:
     window = window_of(RANGES["24h"], datetime(2026, 3, 10, 15, 37, 12, tzinfo=UTC))
 
     assert window.start == datetime(2026, 3, 9, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("key", list(RANGES))
+@pytest.mark.parametrize("minutes", [0, 17, 30, 59])
+def test_the_window_before_reads_as_many_rows(key: str, minutes: int) -> None:
+    """The window before is as long, earlier by its name's length, and touches as many steps and hours."""
+    now = datetime(2026, 3, 10, 15, minutes, 3, tzinfo=UTC)
+    window = window_of(RANGES[key], now)
+    before = window.previous
+
+    assert before.length == window.length
+    assert window.start - before.start >= RANGES[key].length
+    assert (window.start - before.start) % window.step == timedelta()
+    assert len(before.steps()) == len(window.steps())
+    assert before.start.minute == window.start.minute
+
+
+def test_counts_of_hours_that_are_over_are_whole() -> None:
+    """The present hour counts until now, the same hour a day before counts whole; raw rows count exactly."""
+    now = datetime(2026, 3, 10, 15, 30, tzinfo=UTC)
+    day, hour = window_of(RANGES["24h"], now), window_of(RANGES["1h"], now)
+
+    assert day.counted_hours(now) == 24.5
+    assert day.previous.counted_hours(now) == 25.0
+    assert hour.counted_hours(now) == hour.previous.counted_hours(now) == 1.0
 
 
 def test_drift_compares_short_windows_with_the_same_hours() -> None:

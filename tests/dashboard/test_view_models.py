@@ -1,5 +1,6 @@
 """Stories of rows turned into what the pages draw."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,7 +14,7 @@ from dashboard.sources.protocol import Scope
 from dashboard.timeframe import Window
 from dashboard.view_models.counts import change, course, pooled, relative_change, sum_counts
 from dashboard.view_models.drift import build_bins, build_drifts, shift_text
-from dashboard.view_models.fleet import build_store_rows, connected
+from dashboard.view_models.fleet import build_key_figures, build_store_rows, connected
 from dashboard.view_models.latency import STAGE_TITLES, build_rows, slowest_first
 from dashboard.view_models.store import build_camera_traces, build_cart_rows, build_event_rows
 
@@ -65,6 +66,22 @@ def test_unknown_changes_stay_unknown() -> None:
     assert change(None, 0.5) is None
     assert relative_change(3.0, 0.0) is None
     assert relative_change(3.0, 2.0) == pytest.approx(0.5)
+
+
+def test_events_compare_by_the_hour(fake: FakeWarehouse, day: Window) -> None:
+    """As many events in 24 and a half hours as before in 25 are more events, not equally many."""
+    events, latency = _counts(), fake.latency(day, Scope()).frame
+    figures = build_key_figures(
+        now=events,
+        before=events,
+        latency=latency,
+        latency_before=latency,
+        carts=fake.carts().frame,
+        steps=day.steps(),
+    )
+
+    assert figures.events_change == 0.0
+    assert replace(figures, hours=24.5, hours_before=25.0).events_change == pytest.approx(25 / 24.5 - 1)
 
 
 def test_stores_with_few_events_come_last(fake: FakeWarehouse, day: Window) -> None:
