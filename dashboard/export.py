@@ -16,4 +16,11 @@ def csv_with_header(frame: pd.DataFrame, title: str, window: Window, scope: Scop
         f"# filters: store={scope.store_id or 'all'} model={scope.model_digest or 'all'}",
         f"# generated-at: {now.isoformat(timespec='seconds')}",
     ]
-    return ("\n".join(head) + "\n" + frame.to_csv(index=False)).encode()
+    return ("\n".join(head) + "\n" + frame.map(_inert).to_csv(index=False)).encode()
+
+
+def _inert(cell: object) -> object:
+    """Keep a spreadsheet from running what a cart wrote: what looks like a formula gets an apostrophe."""
+    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{cell}"
+    return cell

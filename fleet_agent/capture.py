@@ -110,6 +110,7 @@ class CaptureLoop:
             except FrameDecodeError:
                 frame = None
                 damaged += 1
+                self._telemetry.count("frames", camera=self._source.name)
                 self._telemetry.count("drop_decode", camera=self._source.name)
                 if damaged > MAX_DAMAGED_FRAMES:
                     raise CameraLostError(self._source.name, f"{damaged} damaged frames in a row") from None
@@ -118,10 +119,10 @@ class CaptureLoop:
                 self._backoff.reset()
 
     def _accept(self, frame: Frame) -> bool:
+        self._telemetry.count("frames", camera=frame.camera)
         if frame.pixels.ndim != 3 or frame.pixels.shape[2] != 3 or frame.pixels.dtype != "uint8":
             self._telemetry.count("drop_decode", camera=frame.camera)
             return False
-        self._telemetry.count("frames", camera=frame.camera)
         self._look_at(frame)
         self._telemetry.time("capture", self._clock.monotonic_s() - frame.captured_s)
         self._deliver(frame)

@@ -58,8 +58,8 @@ def load_model(directory: Path, *, threads: int = 1) -> Model:
 
 
 def client_id(config: CartConfig) -> str:
-    """Return how the broker knows a cart."""
-    return f"cartwright-{config.store}-{config.cart}"
+    """Return how the broker knows a cart: by its id, as access lists of the contract expect."""
+    return config.cart
 
 
 class Cart:

@@ -256,11 +256,18 @@ class Spool:
         return session
 
     def held(self) -> list[HeldFrom]:
-        """Return the lowest sequence number held of each boot and channel, newest boots first."""
+        """Return the lowest sequence number held of each boot and channel, newest boots first.
+
+        Of the present boot, a channel that holds nothing is listed with its next number: the rest is settled.
+        """
         lowest: dict[str, dict[str, int]] = {}
         for boot, channel, seq in self._all(
-            "SELECT b.boot, m.channel, min(m.seq) FROM messages m JOIN boots b ON b.ix = m.boot_ix"
-            " GROUP BY m.boot_ix, m.channel ORDER BY m.boot_ix DESC"
+            "SELECT b.boot, t.channel, coalesce(min(m.seq), t.next_seq) AS low"
+            " FROM boots b JOIN totals t ON t.boot = b.boot"
+            " LEFT JOIN messages m ON m.boot_ix = b.ix AND m.channel = t.channel"
+            " GROUP BY b.ix, t.channel"
+            " HAVING count(m.seq) > 0 OR b.ix = (SELECT max(ix) FROM boots)"
+            " ORDER BY b.ix DESC"
         ):
             lowest.setdefault(boot, {})[channel] = seq
         return [HeldFrom(boot=boot, **marks) for boot, marks in list(lowest.items())[:MAX_HELD_BOOTS]]

@@ -170,6 +170,8 @@ class MqttTransport:
                 log.warning("broker not reached", client=self._client_id, why=str(error))
             except AgentError as error:
                 log.warning("spool failed", client=self._client_id, why=str(error))
+            except Exception:  # a fault of ours must not leave the cart silent and seemingly online
+                log.exception("transport failed", client=self._client_id)
             self._stopping.wait(self._backoff_s(failures))
 
     def _connect_and_serve(self, outbox: Outbox) -> None:
@@ -184,6 +186,9 @@ class MqttTransport:
         except _UnansweredError as error:
             self._fall_back()
             log.info("trying the other MQTT version", client=self._client_id, why=str(error))
+        except BaseException:
+            connection.drop()
+            raise
         finally:
             self._connected = False
             connection.close()
@@ -244,8 +249,11 @@ class _Connection:
         self._accepted = not reason.is_failure
         self._answer = str(reason)
 
-    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, _reasons: Any, _properties: Any) -> None:
+    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         self._subscribed = True
+        if any(reason.is_failure for reason in reasons):
+            # Sending goes on: the cloud stores it, and a corrected access list is enough to be told so.
+            log.warning("watermarks refused by the broker", client=self._dial.client_id, why=str(reasons[0]))
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         self._received.append(bytes(message.payload))
@@ -299,6 +307,13 @@ class _Connection:
         alive = True
         while alive and self._unanswered_mids and (now_s := self._dial.clock.monotonic_s()) < deadline_s:
             alive = self._turn(min(MAX_SLEEP_S, deadline_s - now_s))
+
+    def drop(self) -> None:
+        """Cut the connection without a word, so that the broker publishes the will."""
+        sock: Any = self._client.socket()
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Say DISCONNECT, so that the will stays unsent, and close the socket."""

@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
-from fleet_protocol.limits import MAX_SEQ
+from fleet_protocol.limits import MAX_COUNT, MAX_SEQ
 
 Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
 BootId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{12,64}\Z")]
 Seq = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
-Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+# A sum over millions of hostile windows still fits 64 bits.
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 EpochMs = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 # Milliseconds between the base time of an events message and a row: at most ten years.
 OffsetMs = Annotated[int, Meta(ge=-315_360_000_000, le=315_360_000_000)]

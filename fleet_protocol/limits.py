@@ -30,6 +30,9 @@ MAX_CLOCK_BEHIND_MS = 45 * 24 * 3600 * 1000
 # A cart clock may run ahead this far before its rows would hide from "the last hour".
 MAX_CLOCK_AHEAD_MS = 10 * 60 * 1000
 
+# Largest single count of a window. A busy camera makes 10^5 frames an hour; higher would let a few
+# hostile windows overflow a 64-bit sum and stop every store's rollups.
+MAX_COUNT = 1_000_000_000
 # Largest sequence number: a message a millisecond for 285 years.
 MAX_SEQ = 2**53 - 1
 # Boots listed in one watermark: a cart that reboots more often before draining its spool is told

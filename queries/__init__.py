@@ -1,0 +1,1 @@
+"""The warehouse: schema, questions, client, writer, rollups, and an embedded BigQuery endpoint."""

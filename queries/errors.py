@@ -1,15 +1,15 @@
 """What can go wrong when asking the warehouse.
 
-    QueriesError
-    ├── ConfigurationError        the target, the emulator's address or a schema file makes no sense
-    ├── QueryError                one question failed; carries the name of the query
-    │   ├── QueryTimeoutError     no answer within the time allowed
-    │   ├── QueryRefusedError     the warehouse understood and said no (syntax, missing table, cost limit)
-    │   └── WarehouseUnavailableError   nobody answered, or the answer was a server error
-    └── AppendError               rows could not be appended; carries the table
-        ├── AppendRefusedError    the rows or the schema are wrong: retrying does not help
-        └── AppendUnavailableError      not delivered within the time allowed: retrying may help
-"""
+QueriesError
+├── ConfigurationError        the target, the emulator's address or a schema file makes no sense
+├── QueryError                one question failed; carries the name of the query
+│   ├── QueryTimeoutError     no answer within the time allowed
+│   ├── QueryRefusedError     the warehouse understood and said no (syntax, missing table, cost limit)
+│   └── WarehouseUnavailableError   nobody answered, or the answer was a server error
+└── AppendError               rows could not be appended; carries the table
+    ├── AppendRefusedError    the rows or the schema are wrong: retrying does not help
+    └── AppendUnavailableError      not delivered within the time allowed: retrying may help
+"""  # noqa: D208  # the tree is drawn
 
 from __future__ import annotations
 

@@ -17,10 +17,7 @@ EVENTS = (
     "Items put into or taken out of carts, as the carts decided them. "
     "The change compares events per hour, because the present hour is not over."
 )
-P95 = (
-    "From the first camera frame of a movement to the decided item event: 95 of 100 were faster. "
-    "Error up to 1.1 %."
-)
+P95 = "From the newest frame looked at to the decided item event: 95 of 100 were faster. Error up to 1.1 %."
 ONLINE = "Carts whose last birth or will message says online, of all carts ever seen."
 
 

@@ -10,6 +10,9 @@ from dashboard.view_models import cells
 from dashboard.view_models.counts import Counts, sum_counts
 
 NO_LABEL = "no label"
+# By the contract, an item event without an item is something unknown; a label without one, nothing.
+UNKNOWN_ITEM = "Unknown item"
+NOTHING_MOVED = "Nothing moved"
 _TIMES, _MINUS = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
 
 
@@ -100,7 +103,7 @@ def build_event_rows(events: pd.DataFrame, item_names: dict[str, str]) -> tuple[
         EventRow(
             at=pd.Timestamp(row["event_at"]).to_pydatetime(),
             cart_id=str(row["cart_id"]),
-            action=_action(row["item_id"], row["quantity"], row["direction"], item_names),
+            action=_action(row["item_id"], row["quantity"], row["direction"], item_names, UNKNOWN_ITEM),
             posterior=cells.number(row["posterior"]),
             outcome={"accepted": "Accepted", "asked": "Asked for barcode"}.get(
                 cells.text(row["outcome"]), "Unknown"
@@ -113,9 +116,10 @@ def build_event_rows(events: pd.DataFrame, item_names: dict[str, str]) -> tuple[
     )
 
 
-def _action(item: object, quantity: object, direction: object, names: dict[str, str]) -> str:
+def _action(item: object, quantity: object, direction: object, names: dict[str, str], without: str) -> str:
+    """Put a movement into words; `without` stands for one that names no item."""
     if cells.missing(item) or not cells.text(item):
-        return "Nothing moved"
+        return without
     name = names.get(cells.text(item), cells.text(item))
     pieces = cells.number(quantity)
     times = f" {_TIMES} {pieces:.0f}" if pieces is not None and pieces != 1 else ""
@@ -128,7 +132,7 @@ def _verdict(row: dict[object, object], names: dict[str, str]) -> str:
         return NO_LABEL
     if _agrees(row):
         return f"confirmed by {kind}"
-    truth = _action(row["label_item_id"], row["label_quantity"], row["label_direction"], names)
+    truth = _action(row["label_item_id"], row["label_quantity"], row["label_direction"], names, NOTHING_MOVED)
     return f"contradicted by {kind}: {truth}"
 
 
@@ -136,7 +140,9 @@ def _agrees(row: dict[object, object]) -> bool:
     """Tell whether a label says the same: the item must be equal, the rest only where the label says it."""
     said = {part: cells.text(row[f"label_{part}"]) for part in ("quantity", "direction")}
     rest = all(not text or text == cells.text(row[part]) for part, text in said.items())
-    return rest and cells.text(row["label_item_id"]) == cells.text(row["item_id"])
+    # A label without an item says that nothing was moved: no item event agrees with that.
+    item = cells.text(row["label_item_id"])
+    return rest and bool(item) and item == cells.text(row["item_id"])
 
 
 def build_camera_traces(rows: pd.DataFrame, centres: dict[int, float]) -> tuple[CameraTrace, ...]:

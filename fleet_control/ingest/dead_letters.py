@@ -11,11 +11,12 @@ from fleet_control.ingest.deliveries import Delivery
 from fleet_control.ingest.ledger import MessageKey
 from fleet_protocol.codec import unpack
 from fleet_protocol.errors import ProtocolError, TopicError
-from fleet_protocol.limits import MAX_SEQ
+from fleet_protocol.limits import MAX_PAYLOAD_BYTES, MAX_SEQ
 from fleet_protocol.topics import DATA_CHANNELS, Topic, parse_topic
 
-# Bytes of a payload that are kept: enough to see what is wrong, too few to fill a disk.
-MAX_KEPT_BYTES = 64 * 1024
+# Bytes of a payload that are kept: all that the contract lets a cart send, since it may forget them then.
+# Larger ones are cut off; their size and digest tell.
+MAX_KEPT_BYTES = MAX_PAYLOAD_BYTES
 # Characters of a sentence; messages of decoders can quote the input.
 MAX_DETAIL_CHARS = 1_000
 # Recent letters that a redelivery is compared with; only what was in flight at a crash comes again.

@@ -17,7 +17,7 @@ USING (
       e.hour, e.store_id, e.model_digest, e.item_id, e.cart_id, e.boot_id, e.seq, e.row_ix,
       COUNTIF(
         l.event_id IS NOT NULL AND (
-          l.item_id != e.item_id
+          l.item_id = '' OR l.item_id != e.item_id
           OR (l.quantity IS NOT NULL AND l.quantity != COALESCE(e.quantity, -1))
           OR (l.direction IS NOT NULL AND l.direction != COALESCE(e.direction, ''))
         )

@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS dead_letters (
   topic STRING NOT NULL OPTIONS(description='topic it came on'),
   reason STRING NOT NULL OPTIONS(description='short code'),
   detail STRING OPTIONS(description='a sentence'),
-  payload BYTES OPTIONS(description='first 64 KiB of the payload'),
+  payload BYTES OPTIONS(description='the payload, up to 256 KiB'),
   payload_bytes INT64 NOT NULL OPTIONS(description='size of the whole payload'),
   payload_sha256 STRING NOT NULL OPTIONS(description='of the whole payload, hex'),
   store_id STRING OPTIONS(description='from the topic, where it has one'),

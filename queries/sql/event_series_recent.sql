@@ -14,7 +14,7 @@ decided AS (
     MAX(e.posterior) AS posterior, MAX(e.outcome) AS outcome, COUNT(l.event_id) > 0 AS is_labelled,
     COUNTIF(
       l.event_id IS NOT NULL AND (
-        COALESCE(l.item_id, '') != COALESCE(e.item_id, '')
+        l.item_id IS NULL OR l.item_id != COALESCE(e.item_id, '')
         OR (l.quantity IS NOT NULL AND l.quantity != COALESCE(e.quantity, -1))
         OR (l.direction IS NOT NULL AND l.direction != COALESCE(e.direction, ''))
       )

@@ -105,6 +105,10 @@ class TableStream:
                 self._converse()
             except _ReconnectError as reason:
                 _log.info("append stream reconnects", table=self._table, why=str(reason))
+            except Exception as error:  # noqa: BLE001  # whoever waits for a ticket hears of it
+                _log.exception("append stream failed", table=self._table)
+                self._fail_all(f"{type(error).__name__}: {error}")
+                self._end_session()
             moved = not self._open or self._open[0] is not before
             pause_s = FIRST_PAUSE_S if moved else min(pause_s * 2, LONGEST_PAUSE_S)
             if not moved:

@@ -207,12 +207,14 @@ def test_a_proxy_makes_a_server_reachable() -> None:
 def test_export_says_what_it_is() -> None:
     """A CSV begins with its window, its filters and when it was made, and reads back."""
     window = window_of(RANGES["24h"], NOW)
-    text = csv_with_header(pd.DataFrame({"a": [1]}), "stores", window, Scope("s001"), NOW).decode()
+    frame = pd.DataFrame({"a": [1, "=HYPERLINK(1)"]})
+    text = csv_with_header(frame, "stores", window, Scope("s001"), NOW).decode()
 
     assert "# window: 2026-03-09T15:00:00+00:00 to 2026-03-10T15:30:00+00:00 (UTC)" in text
     assert "# filters: store=s001 model=all" in text
     assert "# generated-at: 2026-03-10T15:30:00+00:00" in text
-    assert text.endswith("a\n1\n")
+    # Text of a cart that a spreadsheet would run as a formula is made inert.
+    assert text.endswith("a\n1\n'=HYPERLINK(1)\n")
 
 
 def _luminance(colour: str) -> float:

@@ -133,7 +133,7 @@ EVENT = {
     [
         ({}, "+ Apple Gala \N{MULTIPLICATION SIGN} 2", "no label"),
         ({"quantity": 1, "direction": "remove"}, "\N{MINUS SIGN} Apple Gala", "no label"),
-        ({"item_id": None}, "Nothing moved", "no label"),
+        ({"item_id": None}, "Unknown item", "no label"),
         (
             {"label_type": "scan", "label_item_id": "apple"},
             "+ Apple Gala \N{MULTIPLICATION SIGN} 2",

@@ -48,6 +48,7 @@ def test_the_limits_on_the_page_are_the_limits_in_the_code() -> None:
         limits.MAX_NAMES,
         limits.MAX_HISTOGRAM_BUCKETS,
         limits.MAX_SIGNAL_BINS,
+        limits.MAX_COUNT,
     ):
         assert f"{value:,}" in TEXT
     assert f"dictionary id {codec.dictionary().dict_id()}" in TEXT

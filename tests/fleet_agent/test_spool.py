@@ -93,6 +93,16 @@ def test_a_restart_keeps_messages_and_is_a_new_boot(tmp_path: Path) -> None:
     second.close()
 
 
+def test_what_is_settled_is_told_even_when_nothing_is_held(spool: Spool) -> None:
+    """A cloud that forgot this boot, or never knew it, learns from the birth where to count from."""
+    for i in range(3):
+        put_event(spool, f"e{i}")
+    spool.acknowledge(Ack(acks=[Watermark(boot=spool.boot_id, evt=2)]))
+
+    assert spool.messages == 0
+    assert [(mark.boot, mark.evt) for mark in spool.held()] == [(spool.boot_id, 3)]
+
+
 def test_sessions_count_up_over_restarts(tmp_path: Path) -> None:
     """Each connection's number is one higher, whatever happened between."""
     numbers = []

@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from fleet_agent.config import MqttConfig
 from fleet_agent.delivery import Delivery
-from fleet_agent.errors import TransportError
+from fleet_agent.errors import SpoolError, TransportError
 from fleet_agent.ports import Outgoing, SystemClock
 from fleet_agent.spool import Spool
 from fleet_agent.transport_memory import MemoryCloud
@@ -67,9 +67,9 @@ def state(*, online: bool, session: int) -> CartState:
     return CartState(v=1, online=online, store=STORE, cart=CART, boot="a" * 16, session=session)
 
 
-def outbox(spool: Spool, resend_after_s: float = 30.0) -> Delivery:
+def outbox(spool: Spool, resend_after_s: float = 30.0, kind: type[Delivery] = Delivery) -> Delivery:
     """Return a delivery over a spool."""
-    return Delivery(spool, state, store=STORE, cart=CART, max_in_flight=16, resend_after_s=resend_after_s)
+    return kind(spool, state, store=STORE, cart=CART, max_in_flight=16, resend_after_s=resend_after_s)
 
 
 def transport(port: int, **settings: object) -> MqttTransport:
@@ -151,6 +151,26 @@ def test_a_cart_that_vanishes_leaves_its_will(mosquitto: Broker, cloud: Cloud, s
     assert (will.session, will.reason) == (1, None)
     way.stop(5.0)
     double.stop(0.0)
+
+
+class FullDisk(Delivery):
+    """An outbox whose spool fails as soon as the cart is connected."""
+
+    def take(self, now_s: float) -> list[Outgoing]:
+        """Fail as a full disk does."""
+        msg = f"the disk is full at {now_s}"
+        raise SpoolError(msg)
+
+
+@pytest.mark.mosquitto
+def test_a_cart_whose_spool_fails_is_not_said_to_be_online(
+    mosquitto: Broker, cloud: Cloud, spool: Spool
+) -> None:
+    """A connection that ends by a fault is cut, so that the broker publishes the will."""
+    way = transport(mosquitto.port)
+    way.start(outbox(spool, kind=FullDisk))
+    wait_for(lambda: any(not s.online and s.reason is None for s in cloud.memory.states))
+    way.stop(1.0)
 
 
 @pytest.mark.mosquitto

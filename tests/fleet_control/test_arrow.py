@@ -161,7 +161,7 @@ def test_every_row_carries_the_identity_and_where_it_came_from() -> None:
 def test_gaps_updates_states_and_letters_become_rows() -> None:
     """One row each."""
     birth = state(3)
-    letter = dead_letter(delivery("fleet/v1/s001/c/tel", b"\x00" * 70_000), "oversized", "too big")
+    letter = dead_letter(delivery("fleet/v1/s001/c/tel", b"\x00" * 300_000), "oversized", "too big")
 
     [gap_row] = arrow.gaps_table([accepted(gap(9, 2, 5))]).to_pylist()
     [update_row] = arrow.updates_table([accepted(update(1))]).to_pylist()
@@ -178,7 +178,7 @@ def test_gaps_updates_states_and_letters_become_rows() -> None:
     )
     assert (update_row["state"], update_row["target_digest"]) == ("FETCHING", "ff" * 32)
     assert (state_row["session"], state_row["online"], state_row["cameras"]) == (3, True, ["front"])
-    assert (len(letter_row["payload"]), letter_row["payload_bytes"]) == (65_536, 70_000)
+    assert (len(letter_row["payload"]), letter_row["payload_bytes"]) == (262_144, 300_000)
 
 
 def test_a_cart_clock_beyond_the_calendar_does_not_hide_the_cart() -> None:

@@ -14,6 +14,7 @@ from fleet_protocol import codec, errors
 from fleet_protocol.limits import (
     MAX_CLOCK_AHEAD_MS,
     MAX_CLOCK_BEHIND_MS,
+    MAX_COUNT,
     MAX_DECODED_BYTES,
     MAX_PAYLOAD_BYTES,
 )
@@ -57,6 +58,7 @@ GAP = {"kind": "gap", "from": 0, "to": 3, "n": 1, "why": "merged"}
 
 names = st.from_regex(r"[a-z0-9_]{1,12}(/[a-z0-9][a-z0-9_-]{0,5})?", fullmatch=True)
 small = st.integers(min_value=0, max_value=2**40)
+counts = st.integers(min_value=0, max_value=MAX_COUNT)
 windows = st.builds(
     Window,
     store=st.just("s001"),
@@ -70,10 +72,10 @@ windows = st.builds(
     t1=small.map(lambda n: n + 5),
     merged=st.integers(1, 99),
     hist=st.dictionaries(
-        names, st.builds(Buckets, o=st.integers(-400, 400), n=st.lists(small, max_size=9)), max_size=4
+        names, st.builds(Buckets, o=st.integers(-400, 400), n=st.lists(counts, max_size=9)), max_size=4
     ),
-    sig=st.dictionaries(names, st.lists(small, max_size=9), max_size=4),
-    cnt=st.dictionaries(names, small, max_size=4),
+    sig=st.dictionaries(names, st.lists(counts, max_size=9), max_size=4),
+    cnt=st.dictionaries(names, counts, max_size=4),
     gau=st.dictionaries(names, st.floats(allow_nan=False, allow_infinity=False), max_size=4),
 )
 
@@ -157,6 +159,7 @@ def test_what_nobody_here_knows_is_kept_as_extra() -> None:
         (TOPIC, as_bytes({**ENVELOPE, "t1": 0}), errors.SchemaError),
         (TOPIC, as_bytes({**ENVELOPE, "sig": {"blur": [1, -1]}}), errors.SchemaError),
         (TOPIC, as_bytes({**ENVELOPE, "cnt": {"DROP TABLE": 1}}), errors.SchemaError),
+        (TOPIC, as_bytes({**ENVELOPE, "cnt": {"frames/front": MAX_COUNT + 1}}), errors.SchemaError),
         (TOPIC, as_bytes(EVENTS), errors.SchemaError),
         (TOPIC, as_bytes({**ENVELOPE, "kind": "gap", "from": 0, "to": 0, "n": 1}), errors.SchemaError),
         (TOPIC, as_bytes(ENVELOPE | GAP | {"to": 0}), errors.SchemaError),

@@ -27,7 +27,7 @@ def judged_events(rows: list[Row]) -> pd.DataFrame:
 
 
 def _contradicts(label: Row, event: Row) -> bool:
-    if label["item_id"] != event["item_id"]:
+    if label["item_id"] is None or label["item_id"] != event["item_id"]:
         return True
     return any(label[name] is not None and label[name] != event[name] for name in ("quantity", "direction"))
 
