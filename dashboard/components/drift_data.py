@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from dashboard.components.context import PageContext
-from dashboard.components.loading import names_of_stores
+from dashboard.components.loading import heard_until, names_of_stores, newest_sign, unheard_stores
 from dashboard.components.panel import outcome_of
 from dashboard.sources.protocol import Scope
 from dashboard.state import Outcome
@@ -44,10 +44,17 @@ def load_stores(context: PageContext) -> Outcome[DriftTable]:
     reading = context.source.signals(comparison, replace(context.scope, store_id=None))
     bins, names = load_bins(context), names_of_stores(context)
     drifts = build_drifts(reading.frame, ["store_id"], bins)
-    silent = tuple(name for key, name in names.items() if all(d.key != key or not d.n_now for d in drifts))
+    heard = {d.key for d in drifts if d.n_now}
+    silent = {key: name for key, name in names.items() if key not in heard}
     known = sum(d.distance is not None for d in drifts)
-    titles = {key: name for key, name in names.items() if name not in silent}
-    return outcome_of(DriftTable(drifts, titles, bins), (reading,), rows=known, missing=silent)
+    titles = {key: name for key, name in names.items() if key in heard}
+    return outcome_of(
+        DriftTable(drifts, titles, bins),
+        (reading,),
+        rows=known,
+        data_until=newest_sign(context.source.carts().frame),
+        missing=tuple({**silent, **unheard_stores(context, Scope())}.values()),
+    )
 
 
 def load_parts(context: PageContext, *, cameras: bool) -> Outcome[DriftTable]:
@@ -69,6 +76,8 @@ def load_parts(context: PageContext, *, cameras: bool) -> Outcome[DriftTable]:
         DriftTable(known, {k: k for k in keys}, bins),
         (reading,),
         rows=sum(d.distance is not None for d in known),
+        data_until=heard_until(context),
+        missing=tuple(unheard_stores(context, context.scope).values()),
     )
 
 

@@ -5,8 +5,9 @@ from datetime import datetime
 
 import pandas as pd
 
+from dashboard import formats
 from dashboard.components.context import PageContext, store_names
-from dashboard.components.panel import outcome_of
+from dashboard.components.panel import STALE_AFTER, outcome_of
 from dashboard.sources.protocol import Scope
 from dashboard.state import Outcome
 from dashboard.view_models.fleet import (
@@ -43,25 +44,26 @@ def load_key_figures(context: PageContext) -> Outcome[KeyFigures]:
         ),
         (now, before, latency, carts),
         rows=len(now.frame) + len(carts.frame),
-        data_until=newest_sign(carts.frame),
+        data_until=newest_sign(in_scope(carts.frame, scope)),
     )
 
 
 def load_store_rows(context: PageContext, scope: Scope | None = None) -> Outcome[tuple[StoreRow, ...]]:
-    """Load the table of stores; stores that sent nothing in the window are named as missing."""
+    """Load the table of stores; stores without events, or not heard lately, are named as missing."""
     source, window, scope = context.source, context.window, scope or context.scope
     stores, carts = source.stores(), source.carts()
     events, latency = source.event_series(window, scope), source.latency(window, scope)
     rows = build_store_rows(
         in_scope(stores.frame, scope), events.frame, latency.frame, carts.frame, window.steps()
     )
-    silent = tuple(r.name for r in rows if r.counts.item_events == 0)
+    silent = {r.store_id: r.name for r in rows if r.counts.item_events == 0}
+    unheard = unheard_stores(context, scope)
     return outcome_of(
         rows,
         (stores, carts, events, latency),
         rows=0 if len(silent) == len(rows) else len(rows),
-        data_until=newest_sign(carts.frame),
-        missing=silent,
+        data_until=newest_sign(in_scope(carts.frame, scope)),
+        missing=tuple({**silent, **unheard}.values()),
     )
 
 
@@ -80,6 +82,18 @@ def newest_sign(carts: pd.DataFrame) -> datetime | None:
 def heard_until(context: PageContext) -> datetime | None:
     """Return the newest sign of life of the carts that the filters leave."""
     return newest_sign(in_scope(context.source.carts().frame, context.scope))
+
+
+def unheard_stores(context: PageContext, scope: Scope) -> dict[str, str]:
+    """Return the stores that have carts, none of which was heard lately: their names with the age."""
+    carts, names = in_scope(context.source.carts().frame, scope), names_of_stores(context)
+    return {
+        str(
+            store_id
+        ): f"{names.get(str(store_id), store_id)} (last heard {formats.ago(context.now - newest)})"
+        for store_id, own in carts.groupby("store_id")
+        if (newest := newest_sign(own)) is not None and context.now - newest > STALE_AFTER
+    }
 
 
 def names_of_stores(context: PageContext) -> dict[str, str]:

@@ -58,7 +58,12 @@ def load_cameras(context: PageContext, signal: str, title: str) -> Outcome[Chart
     scale = build_bins(bins.frame, {})[signal]
     traces = build_camera_traces(rows.frame, scale.centres)
     unit = scale.unit or "log2 variance"
-    return outcome_of(camera_days(traces, title, unit, context.look), (rows, bins), rows=len(traces))
+    return outcome_of(
+        camera_days(traces, title, unit, context.look),
+        (rows, bins),
+        rows=len(traces),
+        data_until=heard_until(context),
+    )
 
 
 def load_events(context: PageContext) -> Outcome[tuple[EventRow, ...]]:
@@ -68,4 +73,9 @@ def load_events(context: PageContext) -> Outcome[tuple[EventRow, ...]]:
         context.source.items(),
     )
     names = dict(zip(items.frame["item_id"].astype(str), items.frame["name"].astype(str), strict=True))
-    return outcome_of(build_event_rows(events.frame, names), (events, items), rows=len(events.frame))
+    return outcome_of(
+        build_event_rows(events.frame, names),
+        (events, items),
+        rows=len(events.frame),
+        data_until=heard_until(context),
+    )

@@ -59,7 +59,7 @@ class FakeWarehouse:
         for store_ix, store in enumerate(world.STORES):
             for n, cart_id in enumerate(world.cart_ids(store_ix)):
                 online = (store_ix + 3 * n) % 11 != 7
-                seen = newest - timedelta(seconds=n if online else 5400)
+                seen = newest - timedelta(seconds=n if online else 5400) - self._silence(store_ix)
                 changed = seen - timedelta(hours=5) if online else seen
                 rows.append(
                     (store[0], cart_id, online, world.NEW_MODEL, "0.1.0", seen, changed, True),
@@ -183,6 +183,10 @@ class FakeWarehouse:
     def _newest(self) -> datetime:
         late = timedelta(minutes=47) if self._condition is Condition.STALE else timedelta(seconds=4)
         return self._clock() - late
+
+    def _silence(self, store_ix: int) -> timedelta:
+        silent = self._condition is Condition.PARTIAL and store_ix == len(world.STORES) - 1
+        return timedelta(minutes=30) if silent else timedelta()
 
     def _read(self, frame: pd.DataFrame) -> Reading:
         if self._condition is Condition.ERROR:

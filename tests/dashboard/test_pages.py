@@ -44,15 +44,25 @@ def test_empty_panels_say_so(open_page: OpenPage, page: str) -> None:
     assert app.info
 
 
-@pytest.mark.parametrize("page", ["fleet", "store"])
-def test_old_data_is_called_stale(open_page: OpenPage, page: str) -> None:
-    """Data of 47 minutes ago is shown, but as stale, with its age."""
-    assert "Stale: last data 47 min ago" in _texts(open_page(page, "fake:stale"))
+@pytest.mark.parametrize(("page", "panels"), [("fleet", 3), ("store", 6), ("latency", 5), ("drift", 4)])
+def test_old_data_is_called_stale(open_page: OpenPage, page: str, panels: int) -> None:
+    """Data of 47 minutes ago is shown, but every panel calls it stale, with its age."""
+    assert _texts(open_page(page, "fake:stale")).count("Stale: last data 47 min ago") == panels
 
 
-def test_silent_store_is_named(open_page: OpenPage) -> None:
-    """A store that sent nothing is named as missing beside the title of the table."""
-    assert "Partial: nothing from Rennes Sainte-Anne" in _texts(open_page("fleet", "fake:partial"))
+@pytest.mark.parametrize("page", ["fleet", "drift"])
+def test_silent_store_is_named(open_page: OpenPage, page: str) -> None:
+    """A store that fell silent among live ones is named, with the age of what it last said."""
+    named = "Partial: nothing from Rennes Sainte-Anne (last heard 30 min ago)"
+
+    assert named in _texts(open_page(page, "fake:partial"))
+
+
+def test_silent_store_is_stale_on_its_own_page(open_page: OpenPage) -> None:
+    """Other stores that are heard do not make the figures of a silent one fresh."""
+    app = open_page("fleet", "fake:partial", store="Rennes Sainte-Anne")
+
+    assert "Stale: last data 30 min ago" in _texts(app)
 
 
 def test_empty_state_clears_filters(open_page: OpenPage) -> None:
