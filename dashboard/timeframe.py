@@ -146,16 +146,21 @@ def comparison_of(window: Window) -> Comparison:
     """Return what drift compares for a window.
 
     A window shorter than a day is compared with the same hours of earlier days: light at ten in the
-    evening differs from the light of a whole day in any healthy store. Both begin at whole hours,
-    because the counts come from hourly rollups.
+    evening differs from the light of a whole day in any healthy store. The counts come from hourly
+    rollups: both begin at whole hours, the past ends at one, and no hour counts on both sides.
     """
     length = min(window.length, REFERENCE_UNTIL)
-    start_s = (window.end - length).timestamp() // 3600 * 3600
     recent = Window(
-        datetime.fromtimestamp(start_s, UTC),
+        _hour_of(window.end - length),
         window.end,
         window.step,
         _WEEK if window.length > REFERENCE_UNTIL + window.step else window.title,
     )
-    past = Window(window.end - REFERENCE_FROM, window.end - REFERENCE_UNTIL, window.step, "21 d")
+    past = Window(
+        _hour_of(window.end - REFERENCE_FROM), _hour_of(window.end - REFERENCE_UNTIL), window.step, "21 d"
+    )
     return Comparison(recent, past, same_hours=length < timedelta(days=1))
+
+
+def _hour_of(at: datetime) -> datetime:
+    return datetime.fromtimestamp(at.timestamp() // _HOUR_S * _HOUR_S, UTC)

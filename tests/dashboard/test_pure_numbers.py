@@ -77,7 +77,18 @@ def test_drift_compares_short_windows_with_the_same_hours() -> None:
     assert hour.same_hours
     assert hour.hours == (14, 15)
     assert not day.same_hours
-    assert day.reference.end == day.now.end - timedelta(days=7)
+    assert day.reference.end == datetime(2026, 3, 3, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("key", list(RANGES))
+def test_no_hour_is_its_own_past(key: str) -> None:
+    """Drift's past begins and ends at whole hours, before the recent stretch begins."""
+    drift = comparison_of(window_of(RANGES[key], NOW + timedelta(minutes=7, seconds=40)))
+
+    for bound in (drift.now.start, drift.reference.start, drift.reference.end):
+        assert bound.timestamp() % 3600 == 0
+    assert drift.reference.end <= drift.now.start
+    assert drift.reference.length == timedelta(days=21)
 
 
 @pytest.mark.parametrize(
