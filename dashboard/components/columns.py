@@ -44,10 +44,10 @@ CART_COLUMNS = {
     "n": st.column_config.NumberColumn(format="localized", help="Item events in the time range."),
     "Asked": st.column_config.NumberColumn(format="%.1f %%", help=ASKED),
     "Frames dropped": st.column_config.NumberColumn(
-        format="%.2f %%", help="Of the frames captured, all causes."
+        format="%.2f %%", help="Of all frames, those that could not be decoded included; all causes."
     ),
     "Frames": st.column_config.NumberColumn(
-        format="compact", help="Captured in the time range, all cameras."
+        format="compact", help="In the time range, all cameras, those that could not be decoded included."
     ),
     "Model": st.column_config.TextColumn(help="First eight digits of the digest."),
     "Agent": st.column_config.TextColumn(help="Version of the cart's software."),
@@ -104,7 +104,9 @@ def store_table(rows: tuple[StoreRow, ...]) -> pd.DataFrame:
             "Trend": [list(r.trend) for r in rows],
             "Asked": [None if not r.counts.enough else 100 * (r.counts.asked.share or 0.0) for r in rows],
             "p95": [r.latency.p95_ms for r in rows],
+            "n of p95": [r.latency.n for r in rows],
             "Carts online": [f"{r.carts.online} of {r.carts.total}" for r in rows],
+            "Last heard": [r.carts.last_seen_at for r in rows],
             "Models": [", ".join(formats.short_version(m) for m in r.carts.models) for r in rows],
         }
     )
@@ -122,6 +124,10 @@ STORE_COLUMNS = {
         format="%.1f %%", help="Share of item events that asked for a barcode."
     ),
     "p95": st.column_config.NumberColumn(format="%.0f ms", help="95th percentile of camera to decision."),
+    "n of p95": st.column_config.NumberColumn(format="compact", help="Decisions that the p95 is taken from."),
     "Carts online": st.column_config.TextColumn(),
+    "Last heard": st.column_config.DatetimeColumn(
+        format="distance", help="Newest message of any of the store's carts."
+    ),
     "Models": st.column_config.TextColumn(help="Models that the store's carts run now."),
 }

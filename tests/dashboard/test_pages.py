@@ -101,6 +101,8 @@ def test_worst_store_is_first(open_page: OpenPage) -> None:
     assert table["Store"].iloc[0] == "Gent Dampoort"
     assert table["Uncontradicted"].is_monotonic_increasing
     assert (table["n"] > 0).all()
+    assert (table["n of p95"] > 0).all()
+    assert table["Last heard"].notna().all()
 
 
 def test_row_opens_the_store(open_page: OpenPage) -> None:
