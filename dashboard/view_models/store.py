@@ -27,7 +27,7 @@ class CartRow:
         agent_version: Agent of its last birth, or "".
         last_seen_at: Last message of any kind.
         counts: Its item events in the window.
-        frames: Frames captured in the window, all cameras.
+        frames: Frames in the window, all cameras, those that could not be decoded included.
         dropped: Of those, dropped for any cause.
     """
 
@@ -42,7 +42,7 @@ class CartRow:
 
     @property
     def dropped_share(self) -> float | None:
-        """Dropped frames over captured ones."""
+        """Dropped frames over all frames; undecodable ones count on both sides."""
         return self.dropped / self.frames if self.frames else None
 
 

@@ -118,7 +118,7 @@ def test_offline_carts_come_first(fake: FakeWarehouse, day: Window) -> None:
 
     assert not rows[0].online
     assert all(row.online for row in rows[1:])
-    assert rows[0].dropped_share is not None
+    assert rows[0].dropped_share == rows[0].dropped / rows[0].frames
 
 
 EVENT = {
