@@ -149,6 +149,11 @@ EVENT = {
             "+ Apple Gala \N{MULTIPLICATION SIGN} 2",
             "contradicted by correction: Nothing moved",
         ),
+        (
+            {"item_id": None, "label_type": "audit", "label_item_id": None},
+            "Unknown item",
+            "contradicted by audit: Nothing moved",
+        ),
     ],
 )
 def test_events_in_words(changes: dict[str, object], action: str, verdict: str) -> None:
