@@ -9,7 +9,7 @@ QueriesError
 └── AppendError               rows could not be appended; carries the table
     ├── AppendRefusedError    the rows or the schema are wrong: retrying does not help
     └── AppendUnavailableError      not delivered within the time allowed: retrying may help
-"""  # noqa: D208  # the tree is drawn
+"""
 
 from __future__ import annotations
 
