@@ -192,7 +192,7 @@ def test_bad_input_is_filed_with_its_reason_and_ingest_goes_on(
         ]
     )
     [oversized] = [row for row in letters if row["reason"] == "oversized"]
-    assert (oversized["payload_bytes"], oversized["kept"]) == (270_001, 65_536)
+    assert (oversized["payload_bytes"], oversized["kept"]) == (270_001, 262_144)
     [states] = ask(
         warehouse,
         "SELECT COUNT(*) AS n FROM cart_states_raw WHERE received_at >= TIMESTAMP '2020-01-01 00:00:00+00'",
