@@ -102,7 +102,7 @@ type or a number out of range stops the agent with the key's path.
 
 Passwords are never in this file: it names the environment variable or the file that holds them.
 
-<!-- Made from fleet_agent/config.py by `python -m fleet_agent.config_docs > docs/configuration.md` -->
+<!-- Made from fleet_agent/config/ by `python -m fleet_agent.config_docs > docs/configuration.md` -->
 """
 
 

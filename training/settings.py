@@ -27,6 +27,8 @@ class TrainSettings:
         max_minutes: Training stops after the epoch in which this time is exceeded.
         threads: Threads PyTorch may use.
         sampler: From which scenes frames are drawn.
+        gain: Darkest and brightest factor of the random light that frames get on top of their own.
+        starts_from: Recipe whose averaged weights are the start; empty starts from random ones.
     """
 
     seed: int = 7
@@ -43,6 +45,8 @@ class TrainSettings:
     max_minutes: float = 30.0
     threads: int = 2
     sampler: SceneSampler = field(default_factory=SceneSampler)
+    gain: tuple[float, float] = (0.8, 1.2)
+    starts_from: str = ""
 
     def digest(self) -> str:
         """Return the SHA-256 of all settings, hexadecimal."""

@@ -77,7 +77,7 @@ class Trainer:
 
     def _step(self, rows: np.ndarray, rng: np.random.Generator) -> float:
         targets = make_targets(self.scenes, rows, len(CATALOGUE), self.settings.min_visible)
-        images, targets = augmented(self.scenes.images[rows], targets, rng)
+        images, targets = augmented(self.scenes.images[rows], targets, rng, self.settings.gain)
         logits, boxes = self.network(images)
         loss = batch_loss(logits, boxes, targets, self.settings)
         self.optimiser.zero_grad(set_to_none=True)
@@ -103,6 +103,12 @@ class Trainer:
         for name, state in parts.items():
             getattr(self, name).load_state_dict(state)
 
+    def start_from(self, path: Path) -> None:
+        """Begin with the averaged weights of a finished run."""
+        average = torch.load(path, weights_only=True)["average"]
+        self.average.load_state_dict(average)
+        self.network.load_state_dict(self.average.module.state_dict())
+
 
 def batch_loss(logits: Tensor, boxes: Tensor, targets: Targets, settings: TrainSettings) -> Tensor:
     """Return the weighted sum of all losses of a batch."""
@@ -112,11 +118,16 @@ def batch_loss(logits: Tensor, boxes: Tensor, targets: Targets, settings: TrainS
     return heat + settings.box_weight * box + settings.class_weight * item
 
 
-def augmented(images: np.ndarray, targets: Targets, rng: np.random.Generator) -> tuple[Tensor, Targets]:
+def augmented(
+    images: np.ndarray,
+    targets: Targets,
+    rng: np.random.Generator,
+    brightness: tuple[float, float] = (0.8, 1.2),
+) -> tuple[Tensor, Targets]:
     """Return a batch as network input, changed at random: mirrored, lit, tinted, partly covered."""
     frames = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255.0)
     count = len(images)
-    gain = rng.uniform(0.8, 1.2, (count, 1, 1, 1)) * rng.uniform(0.94, 1.06, (count, 3, 1, 1))
+    gain = rng.uniform(*brightness, (count, 1, 1, 1)) * rng.uniform(0.94, 1.06, (count, 3, 1, 1))
     shift = rng.uniform(-0.04, 0.04, (count, 1, 1, 1))
     frames.mul_(torch.from_numpy(gain.astype(np.float32))).add_(torch.from_numpy(shift.astype(np.float32)))
     for index in np.flatnonzero(rng.random(count) < 0.3):
@@ -149,7 +160,13 @@ def mirrored(targets: Targets) -> Targets:
     )
 
 
-def train(settings: TrainSettings, out: Path, clock_s: Callable[[], float] = time.monotonic) -> Path:
+def train(
+    settings: TrainSettings,
+    out: Path,
+    clock_s: Callable[[], float] = time.monotonic,
+    *,
+    start: Path | None = None,
+) -> Path:
     """Run a training to its end or its time limit and return the ONNX file.
 
     Args:
@@ -157,11 +174,14 @@ def train(settings: TrainSettings, out: Path, clock_s: Callable[[], float] = tim
         out: Folder for weights, progress and model; an unfinished run with the same settings in it is
             continued.
         clock_s: Monotonic clock in seconds.
+        start: ``weights.pt`` of the run to start from; None starts from random weights.
     """
     out.mkdir(parents=True, exist_ok=True)
     start_s = clock_s()
     trainer = Trainer(settings, render_set(settings.sampler, settings.scenes, settings.seed))
     log.info("scenes rendered", frames=settings.scenes, seconds=round(clock_s() - start_s, 1))
+    if start is not None:
+        trainer.start_from(start)
     progress = _resumed(trainer, out)
     while progress.epochs_done < settings.epochs and clock_s() - start_s < 60 * settings.max_minutes:
         loss = trainer.train_epoch(progress.epochs_done)

@@ -22,6 +22,8 @@ class SceneSampler:
         calm_share: Share of frames with no hand at all.
         empty_hand_share: Share of frames with an empty hand only; with too few, hands pass as items.
         second_hand_share: Share of frames with a second hand that carries something.
+        rare_items: Items that are drawn less often than the others.
+        rare_share: How often, relative to the others.
     """
 
     light_level: tuple[float, float] = (0.22, 1.3)
@@ -33,12 +35,14 @@ class SceneSampler:
     calm_share: float = 0.04
     empty_hand_share: float = 0.15
     second_hand_share: float = 0.20
+    rare_items: tuple[str, ...] = ()
+    rare_share: float = 1.0
 
     def draw(self, rng: np.random.Generator) -> SceneState:
         """Return one random scene."""
         return SceneState(
             gestures=self._gestures(rng),
-            basket=tuple(_any_item(rng) for _ in range(int(rng.integers(0, 6)))),
+            basket=tuple(self._any_item(rng) for _ in range(int(rng.integers(0, 6)))),
             light=Light(float(rng.uniform(*self.light_level)), float(rng.uniform(*self.kelvin))),
             lens=self._lens(rng),
             sensor=Sensor(float(rng.uniform(*self.noise)), float(rng.uniform(*self.exposure_s))),
@@ -56,16 +60,19 @@ class SceneSampler:
             return ()
         if kind < self.calm_share + self.empty_hand_share:
             return (random_gesture(rng, None, part=(0.2, 0.9)),)
-        first = random_gesture(rng, _any_item(rng))
+        first = random_gesture(rng, self._any_item(rng))
         if rng.random() >= self.second_hand_share:
             return (first,)
         side = -1.0 if first.lane > 0 else 1.0
         lane = side * float(rng.uniform(0.5, 1.0))
-        return first, random_gesture(rng, _any_item(rng), lane=lane)
+        return first, random_gesture(rng, self._any_item(rng), lane=lane)
 
 
-def _any_item(rng: np.random.Generator) -> str:
-    return CATALOGUE[int(rng.integers(len(CATALOGUE)))].item_id
+    def _any_item(self, rng: np.random.Generator) -> str:
+        while True:
+            item_id = CATALOGUE[int(rng.integers(len(CATALOGUE)))].item_id
+            if item_id not in self.rare_items or rng.random() < self.rare_share:
+                return item_id
 
 
 def random_gesture(
