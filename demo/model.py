@@ -6,7 +6,7 @@ from pathlib import Path
 import fleet_agent
 from demo.errors import MissingToolError
 from fleet_agent.errors import ManifestError
-from fleet_agent.perception import DIGEST_CHARACTERS, ModelManifest, load_manifest
+from fleet_agent.manifest import DIGEST_CHARACTERS, ModelManifest, load_manifest
 
 MODEL_DIR = Path(fleet_agent.__file__).parent / "models" / "v1"
 # The model before the present one exists in history only; its digest is as good as any.

@@ -18,7 +18,8 @@ from fleet_agent.delivery import Delivery
 from fleet_agent.events import ItemEvent, Label
 from fleet_agent.frame_buffer import FrameBuffer
 from fleet_agent.host import hardware_name
-from fleet_agent.perception import ModelManifest, PerceptionEngine
+from fleet_agent.manifest import ModelManifest
+from fleet_agent.perception import PerceptionEngine
 from fleet_agent.ports import CameraSource, Clock, ScaleSource, Transport
 from fleet_agent.reporter import Reporter
 from fleet_agent.settling import SettleLimits
@@ -51,8 +52,8 @@ class Agent:
         cameras: Opened and closed by the agent's capture threads; names are unique.
         scale: Opened and closed by the agent's scale thread; None for a cart without scale, which
             reports telemetry and never an item event.
-        engine: Ready to run; may be shared by the agents of one process if it is safe to call from
-            several threads (the ONNX Runtime engine is). The caller closes it.
+        engine: Ready to run, with a row of input per camera; the agent's deciding thread owns it until
+            `stop`. The caller closes it.
         manifest: Of the engine's model.
         spool: Of this cart alone. The caller closes it after `stop`.
         transport: The way to the broker.
@@ -86,7 +87,7 @@ class Agent:
             self._identity, spool=spool, telemetry=self._telemetry, clock=clock, wake=transport.wake
         )
         self._buffers = {camera.name: self._buffer(camera.name) for camera in cameras}
-        vision = Vision(engine, manifest, cameras=len(cameras), telemetry=self._telemetry, clock=clock)
+        vision = Vision(engine, manifest, telemetry=self._telemetry, clock=clock)
         self._decider = Decider(
             config,
             manifest,

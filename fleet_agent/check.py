@@ -76,7 +76,7 @@ def _try(part: str, trial: Callable[[], str], remedy: str) -> Finding:
 
 def _model(config: CartConfig) -> str:
     model = load_model(model_directory(config), threads=config.model.threads)
-    model.engine.close()
+    model.close()
     manifest = model.manifest
     return f"{manifest.name} {manifest.version}, {len(manifest.classes)} items, digest {manifest.digest}"
 

@@ -24,7 +24,8 @@ from fleet_agent.movement import (
     next_live,
     span_of,
 )
-from fleet_agent.perception import Detection, Frame, ModelManifest
+from fleet_agent.manifest import ModelManifest
+from fleet_agent.perception import Detection, Frame
 from fleet_agent.ports import Clock
 from fleet_agent.reporter import Reporter
 from fleet_agent.settling import WeightChange

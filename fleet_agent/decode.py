@@ -11,43 +11,45 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fleet_agent.errors import EngineError
-from fleet_agent.perception import Detection, ModelManifest, Tensor
+from fleet_agent.manifest import CenterDecoder
+from fleet_agent.perception import Detection, Tensor
 from fleet_agent.preprocess import Letterbox
 
 
 def decode_center(
-    outputs: Mapping[str, Tensor], manifest: ModelManifest, letterboxes: Sequence[Letterbox]
+    outputs: Mapping[str, Tensor], spec: CenterDecoder, classes: int, letterboxes: Sequence[Letterbox]
 ) -> list[list[Detection]]:
     """Return the detections of each frame, the surest first.
 
     Args:
         outputs: Of the engine, by name.
-        manifest: Names of the outputs and thresholds.
+        spec: Names of the outputs and thresholds.
+        classes: How many the manifest lists.
         letterboxes: Where each frame lies in the input; their number is that of the frames.
 
     Raises:
         EngineError: an output is missing or not of the agreed shape.
     """
-    scores, boxes = _outputs(outputs, manifest, len(letterboxes))
-    return [_frame(scores[ix], boxes[ix], manifest, letterbox) for ix, letterbox in enumerate(letterboxes)]
+    scores, boxes = _outputs(outputs, spec, classes, len(letterboxes))
+    return [_frame(scores[ix], boxes[ix], spec, letterbox) for ix, letterbox in enumerate(letterboxes)]
 
 
-def _outputs(outputs: Mapping[str, Tensor], manifest: ModelManifest, frames: int) -> tuple[Tensor, Tensor]:
-    names = manifest.outputs
-    for name in (names.heatmap, names.boxes):
+def _outputs(
+    outputs: Mapping[str, Tensor], spec: CenterDecoder, classes: int, frames: int
+) -> tuple[Tensor, Tensor]:
+    for name in (spec.scores, spec.boxes):
         if name not in outputs:
             raise EngineError(f"the model has no output {name!r}")
-    scores, boxes = outputs[names.heatmap], outputs[names.boxes]
-    classes = len(manifest.classes)
+    scores, boxes = outputs[spec.scores], outputs[spec.boxes]
     if scores.ndim != 4 or scores.shape[0] < frames or scores.shape[1] != classes:
-        raise EngineError(f"output {names.heatmap!r} is {scores.shape}, not N x {classes} x H x W")
+        raise EngineError(f"output {spec.scores!r} is {scores.shape}, not N x {classes} x H x W")
     if boxes.shape != (scores.shape[0], 4, *scores.shape[2:]):
-        raise EngineError(f"output {names.boxes!r} is {boxes.shape}, not N x 4 x H x W")
+        raise EngineError(f"output {spec.boxes!r} is {boxes.shape}, not N x 4 x H x W")
     return scores, boxes
 
 
-def _frame(scores: Tensor, boxes: Tensor, manifest: ModelManifest, letterbox: Letterbox) -> list[Detection]:
-    threshold, most = manifest.decoder.score_threshold, manifest.decoder.max_detections
+def _frame(scores: Tensor, boxes: Tensor, spec: CenterDecoder, letterbox: Letterbox) -> list[Detection]:
+    threshold, most = spec.score_threshold, spec.max_detections
     best = scores.max(axis=0)
     # A score that is not a number is no detection: comparing it gives False.
     cells = np.flatnonzero(best >= threshold)

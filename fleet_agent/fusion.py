@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from fleet_agent.config import FusionConfig
 from fleet_agent.events import Direction, Outcome
-from fleet_agent.perception import Detection, ItemClass
+from fleet_agent.manifest import ItemClass
+from fleet_agent.perception import Detection
 
 Floats = NDArray[np.float64]
 

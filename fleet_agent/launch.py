@@ -1,6 +1,5 @@
 """From a configuration to the parts of a running cart: used by the command line, `check` and tests."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -8,28 +7,15 @@ import cv2
 from fleet_agent.agent import Agent
 from fleet_agent.cameras import make_camera
 from fleet_agent.config import CartConfig
-from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeEngine
+from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
 from fleet_agent.errors import ManifestError
-from fleet_agent.perception import ModelManifest, load_manifest
+from fleet_agent.manifest import load_manifest
 from fleet_agent.ports import Clock, SystemClock
 from fleet_agent.scales import make_scale
 from fleet_agent.spool import Spool
 from fleet_agent.transport_mqtt import MqttTransport
 
 SHIPPED_MODELS = Path(__file__).parent / "models"
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model that is ready to run.
-
-    Attributes:
-        manifest: What it is.
-        engine: Shared by as many agents as there are; closed by whoever loaded it.
-    """
-
-    manifest: ModelManifest
-    engine: OnnxRuntimeEngine
 
 
 def model_directory(config: CartConfig) -> Path:
@@ -46,7 +32,7 @@ def model_directory(config: CartConfig) -> Path:
     return shipped[0]
 
 
-def load_model(directory: Path, *, threads: int = 1) -> Model:
+def load_model(directory: Path, *, threads: int = 1) -> OnnxRuntimeModel:
     """Load a model's folder and warm it up.
 
     Raises:
@@ -54,7 +40,7 @@ def load_model(directory: Path, *, threads: int = 1) -> Model:
         EngineError: its ONNX file is missing, is another one, or does not fit the manifest.
     """
     manifest = load_manifest(directory)
-    return Model(manifest, OnnxRuntimeEngine(directory / "model.onnx", manifest, threads=threads))
+    return OnnxRuntimeModel(directory, manifest, threads=threads)
 
 
 def client_id(config: CartConfig) -> str:
@@ -85,7 +71,7 @@ class Cart:
             config,
             cameras=[make_camera(camera, clock) for camera in config.cameras],
             scale=scale,
-            engine=self._model.engine,
+            engine=self._model.engine(len(config.cameras)),
             manifest=self._model.manifest,
             spool=self._spool,
             transport=transport,
@@ -100,4 +86,4 @@ class Cart:
         """Stop the cart and close everything."""
         self.agent.stop(timeout_s)
         self._spool.close()
-        self._model.engine.close()
+        self._model.close()

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet_agent.perception import InputSpec, Pixels, Tensor
+from fleet_agent.manifest import InputSpec
+from fleet_agent.perception import Pixels, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +29,31 @@ class Letterbox:
 
 
 class Preprocessor:
-    """Fills the network's input. Not for several threads: the buffer is used again.
+    """Fills the network's input. One thread owns it.
 
     Args:
         spec: What the network wants.
-        slots: Most frames of one batch: the number of cameras.
+        batch: The network's input, float32 B x 3 x height x width: written into.
     """
 
-    def __init__(self, spec: InputSpec, slots: int) -> None:
+    def __init__(self, spec: InputSpec, batch: Tensor) -> None:
         self._spec = spec
+        slots = len(batch)
         self._canvas: Pixels = np.full((slots, spec.height, spec.width, 3), spec.pad, np.uint8)
-        self._batch: Tensor = np.zeros((slots, 3, spec.height, spec.width), np.float32)
+        self._batch = batch
         # pixel * scale, minus mean, divided by std, folded into one factor and one offset.
         std = np.asarray(spec.std, np.float32)
         self._factor = (np.float32(spec.scale) / std).reshape(1, 3, 1, 1)
         self._offset = (-np.asarray(spec.mean, np.float32) / std).reshape(1, 3, 1, 1)
 
-    def fill(self, frames: Sequence[Pixels]) -> tuple[Tensor, list[Letterbox]]:
-        """Write frames into the buffer.
+    def fill(self, frames: Sequence[Pixels]) -> list[Letterbox]:
+        """Write frames into the network's input.
 
         Args:
-            frames: uint8 height x width x 3, blue first; 1 to `slots` of any sizes.
+            frames: uint8 height x width x 3, blue first; 1 to B of any sizes.
 
         Returns:
-            A view of the buffer, float32 B x 3 x height x width, valid until the next call; and
-            where each frame lies in it.
+            Where each frame lies in the input.
         """
         boxes = [self._place(ix, pixels) for ix, pixels in enumerate(frames)]
         canvas: NDArray[np.uint8] = self._canvas[: len(frames)]
@@ -61,7 +62,7 @@ class Preprocessor:
         batch = self._batch[: len(frames)]
         np.multiply(canvas.transpose(0, 3, 1, 2), self._factor, out=batch)
         batch += self._offset
-        return batch, boxes
+        return boxes
 
     def _place(self, ix: int, pixels: Pixels) -> Letterbox:
         spec = self._spec

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from fleet_agent.decode import decode_center
 from fleet_agent.frame_buffer import Seen
-from fleet_agent.perception import ModelManifest, PerceptionEngine
+from fleet_agent.manifest import CenterDecoder, ModelManifest
+from fleet_agent.perception import PerceptionEngine
 from fleet_agent.ports import Clock
 from fleet_agent.preprocess import Preprocessor
 from fleet_agent.telemetry import Telemetry
@@ -16,7 +17,6 @@ class Vision:
     Args:
         engine: The network.
         manifest: Of its model.
-        cameras: How many there are: the largest batch.
         telemetry: Counts queue, preprocess, infer and decode.
         clock: Time.
     """
@@ -26,13 +26,12 @@ class Vision:
         engine: PerceptionEngine,
         manifest: ModelManifest,
         *,
-        cameras: int,
         telemetry: Telemetry,
         clock: Clock,
     ) -> None:
         self._engine = engine
         self._manifest = manifest
-        self._preprocessor = Preprocessor(manifest.input, max(1, cameras))
+        self._preprocessor = Preprocessor(manifest.input, engine.input)
         self._telemetry = telemetry
         self._clock = clock
 
@@ -50,11 +49,13 @@ class Vision:
         begun_s = self._clock.monotonic_s()
         for seen in batch:
             self._telemetry.time("queue", begun_s - max(seen.put_s, min(wanted_s, begun_s)))
-        tensor, letterboxes = self._preprocessor.fill([seen.frame.pixels for seen in batch])
+        letterboxes = self._preprocessor.fill([seen.frame.pixels for seen in batch])
         filled_s = self._clock.monotonic_s()
-        outputs = self._engine.infer(tensor)
+        outputs = self._engine.infer(len(batch))
         inferred_s = self._clock.monotonic_s()
-        found = decode_center(outputs, self._manifest, letterboxes)
+        spec = self._manifest.decoder
+        assert isinstance(spec, CenterDecoder)  # noqa: S101
+        found = decode_center(outputs, spec, len(self._manifest.classes), letterboxes)
         decoded_s = self._clock.monotonic_s()
         for seen, detections in zip(batch, found, strict=True):
             seen.detections = tuple(detections)

@@ -15,7 +15,7 @@ from demo.model import MODEL_DIR, present_manifest
 from demo.world.record import require_record
 from demo.world.settings import World
 from demo.world.truth import open_truth
-from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeEngine
+from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
 from fleet_agent.errors import AgentError
 
 
@@ -52,21 +52,20 @@ def run_store(data_dir: Path, store_id: str, broker: str, stopping: threading.Ev
     world = World(record.settings)
     world.store(store_id)
     manifest = present_manifest()
-    engine = OnnxRuntimeEngine(MODEL_DIR / "model.onnx", manifest, threads=1)
+    model = OnnxRuntimeModel(MODEL_DIR, manifest)
     with open_truth(DataDir(data_dir).truth) as truth:
         shared = Staffing(
             world=world,
             data_dir=DataDir(data_dir),
             start=record.starts,
             mqtt=mqtt_config(broker, os.environ),
-            engine=engine,
-            manifest=manifest,
+            model=model,
             truth=truth,
         )
         host = StoreHost(store_id, shared)
         cameras = sum(len(live.cart.cameras) for live in host.carts)
         host.run(stopping, on_started=lambda: _say_ready(len(host.carts), cameras))
-    engine.close()
+    model.close()
 
 
 def _say_ready(carts: int, cameras: int) -> None:

@@ -21,8 +21,8 @@ from demo.world.shoppers import Move
 from demo.world.truth import TruthLog
 from fleet_agent.agent import Agent
 from fleet_agent.config import CartConfig, MqttConfig, SpoolConfig
+from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
 from fleet_agent.events import ItemEvent
-from fleet_agent.perception import ModelManifest, PerceptionEngine
 from fleet_agent.ports import SystemClock
 from fleet_agent.spool import Spool
 from fleet_agent.transport_mqtt import MqttTransport
@@ -43,8 +43,7 @@ class Staffing:
     data_dir: DataDir
     start: int
     mqtt: MqttConfig
-    engine: PerceptionEngine
-    manifest: ModelManifest
+    model: OnnxRuntimeModel
     truth: TruthLog
 
 
@@ -68,8 +67,8 @@ class LiveCart:
                 for name in cart.cameras
             ],
             scale=SimulatedScale(theatre, seed=seed, monotonic_s=clock.monotonic_s),
-            engine=shared.engine,
-            manifest=shared.manifest,
+            engine=shared.model.engine(len(cart.cameras)),
+            manifest=shared.model.manifest,
             spool=self._spool,
             transport=MqttTransport(config.mqtt, client_id=cart.cart_id, clock=clock),
             clock=clock,

@@ -23,8 +23,9 @@ from demo.world.shoppers import Move, draw_trip, tastes
 from demo.world.stage import Movement, Surroundings, weigh_out
 from fleet_agent.config import CaptureConfig, FusionConfig
 from fleet_agent.decode import decode_center
-from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeEngine
+from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
 from fleet_agent.fusion import CameraEvidence, Decision, fuse
+from fleet_agent.manifest import CenterDecoder
 from fleet_agent.perception import Detection
 from fleet_agent.preprocess import Preprocessor
 from training.scenes import Direction, Gesture, LensState, Light, SceneRenderer, SceneState
@@ -37,8 +38,8 @@ class Bench:
 
     def __init__(self, seed: int) -> None:
         self._manifest = present_manifest()
-        self._engine = OnnxRuntimeEngine(MODEL_DIR / "model.onnx", self._manifest)
-        self._preprocessor = Preprocessor(self._manifest.input, len(CAMERA_NAMES))
+        self._engine = OnnxRuntimeModel(MODEL_DIR, self._manifest).engine(len(CAMERA_NAMES))
+        self._preprocessor = Preprocessor(self._manifest.input, self._engine.input)
         self._renderers = {name: SceneRenderer(view_of(name)) for name in CAMERA_NAMES}
         self._rng = np.random.default_rng(seed)
         self._fusion = FusionConfig()
@@ -76,8 +77,10 @@ class Bench:
         for name in CAMERA_NAMES:
             state = SceneState(light=around[name].light, lens=around[name].lens, aisle=aisle)
             pixels.append(self._renderers[name].render(replace(state, gestures=gestures), self._rng))
-        tensor, boxes = self._preprocessor.fill(pixels)
-        found = decode_center(self._engine.infer(tensor), self._manifest, boxes)
+        boxes = self._preprocessor.fill(pixels)
+        spec, classes = self._manifest.decoder, len(self._manifest.classes)
+        assert isinstance(spec, CenterDecoder)  # noqa: S101
+        found = decode_center(self._engine.infer(len(pixels)), spec, classes, boxes)
         return {name: tuple(seen) for name, seen in zip(CAMERA_NAMES, found, strict=True)}
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fleet_agent.perception import ModelManifest, Tensor
+from fleet_agent.manifest import CenterDecoder, ModelManifest
+from fleet_agent.perception import EngineInfo, Tensor
 
 # Cells of the grid it answers on; the real network's is 20.
 GRID = 8
@@ -16,23 +17,42 @@ class FakeEngine:
     """Answers like a `center` model whose items each have one plain colour.
 
     Args:
-        manifest: Its classes and names.
+        manifest: Its classes and names; a `center` model's.
+        cameras: Rows of its input.
         colors: Red, green, blue 0..1 of each class; as many as classes.
         confidence: Score of a match.
     """
 
     def __init__(
-        self, manifest: ModelManifest, colors: Sequence[tuple[float, float, float]], confidence: float = 0.95
+        self,
+        manifest: ModelManifest,
+        colors: Sequence[tuple[float, float, float]],
+        *,
+        cameras: int = 4,
+        confidence: float = 0.95,
     ) -> None:
         self._manifest = manifest
+        spec = manifest.input
+        self._input: Tensor = np.zeros((cameras, 3, spec.height, spec.width), np.float32)
         self._colors = np.asarray(colors, np.float32)
         self._confidence = confidence
         self.calls = 0
 
-    def infer(self, batch: Tensor) -> Mapping[str, Tensor]:
+    @property
+    def info(self) -> EngineInfo:
+        """Say that it is a double."""
+        return EngineInfo("fake", "1", "cpu", "fp32")
+
+    @property
+    def input(self) -> Tensor:
+        """Where frames are written."""
+        return self._input
+
+    def infer(self, frames: int) -> Mapping[str, Tensor]:
         """Score the mean colour of the middle of each picture."""
         self.calls += 1
-        frames, _, height, width = batch.shape
+        batch = self._input[:frames]
+        _, _, height, width = batch.shape
         middle = batch[:, :, height * 3 // 8 : height * 5 // 8, width * 3 // 8 : width * 5 // 8]
         colors = self._denormalised(middle.mean(axis=(2, 3)))
         scores = np.zeros((frames, len(self._colors), GRID, GRID), np.float32)
@@ -41,7 +61,9 @@ class FakeEngine:
         distance = np.linalg.norm(colors[:, None, :] - self._colors[None], axis=2)
         near = np.clip(1.0 - distance / REACH, 0.0, 1.0) * self._confidence
         scores[:, :, GRID // 2, GRID // 2] = near
-        return {self._manifest.outputs.heatmap: scores, self._manifest.outputs.boxes: boxes}
+        names = self._manifest.decoder
+        assert isinstance(names, CenterDecoder)  # noqa: S101  # its docstring says so
+        return {names.scores: scores, names.boxes: boxes}
 
     def _denormalised(self, colors: Tensor) -> Tensor:
         spec = self._manifest.input

@@ -8,15 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from fleet_agent.config import CartConfig, SpoolConfig
-from fleet_agent.perception import (
-    DecoderSpec,
-    Frame,
-    InputSpec,
-    ItemClass,
-    ModelManifest,
-    OutputNames,
-    Pixels,
-)
+from fleet_agent.manifest import Artifact, CenterDecoder, InputSpec, ItemClass, ModelManifest
+from fleet_agent.perception import Frame, Pixels
 from fleet_agent.ports import ScaleReading
 from fleet_agent.spool import Spool
 from fleet_protocol.messages import EventColumns, Events, Window
@@ -44,10 +37,10 @@ def item(ix: int) -> ItemClass:
 def manifest(*, width: int = 32, height: int = 32, sha256: str = "ab" * 32) -> ModelManifest:
     """Return the manifest of a model of the three items."""
     return ModelManifest(
-        schema=1,
+        schema=2,
         name="test",
         version="t1",
-        sha256=sha256,
+        artifacts={"fp32": Artifact(file="model.onnx", sha256=sha256)},
         input=InputSpec(
             name="images",
             width=width,
@@ -60,8 +53,7 @@ def manifest(*, width: int = 32, height: int = 32, sha256: str = "ab" * 32) -> M
             letterbox=True,
             pad=114,
         ),
-        decoder=DecoderSpec(kind="center", score_threshold=0.3, max_detections=8, stride=8),
-        outputs=OutputNames(heatmap="scores", boxes="boxes"),
+        decoder=CenterDecoder(score_threshold=0.3, max_detections=8, stride=8),
         temperature=1.0,
         classes=tuple(item(ix) for ix in range(3)),
     )
