@@ -1,8 +1,10 @@
 """What every test shares: tools that must be present, free ports, and a hard rule on skipping."""
 
+import functools
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -39,6 +41,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             __import__("torch")
         except ImportError:
             _lacking("torch is missing: pip install '.[training]'")
+    if item.get_closest_marker("gpu") and not _gpu_answers():
+        # No installation cures this, so it is the one lack that CI forgives.
+        pytest.skip("no NVIDIA GPU answers on this machine")
+
+
+@functools.cache
+def _gpu_answers() -> bool:
+    """Whether NVIDIA's driver is there and lists a GPU."""
+    tool = find_tool("nvidia-smi")
+    if tool is None:
+        return False
+    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=30, check=False)
+    return listed.returncode == 0 and "GPU 0" in listed.stdout
 
 
 def _lacking(sentence: str) -> None:
