@@ -97,6 +97,7 @@ class Reporter:
         gauges = rounded(
             {
                 **self._host.gauges(),
+                **counts.gau,
                 "spool_bytes": self._spool.size_bytes,
                 "spool_messages": self._spool.messages,
             }

@@ -1,8 +1,9 @@
 """What the cart counts about itself, between one telemetry window and the next."""
 
+import math
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_agent.fusion import Decision
@@ -30,21 +31,42 @@ class Counts:
         hist: Stage to histogram of milliseconds.
         sig: Signal, or signal/camera, to counts per bin.
         cnt: Counter, or counter/camera, to count.
+        gau: Gauge, or gauge/camera, to its latest value.
     """
 
     hist: Mapping[str, Buckets]
     sig: Mapping[str, list[int]]
     cnt: Mapping[str, int]
+    gau: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """All that was counted since the start, for whoever asks the cart itself.
+
+    Attributes:
+        stages: Stage to histogram of milliseconds.
+        counters: Counter, or counter/camera, to count.
+        gauges: Gauge, or gauge/camera, to its latest value.
+    """
+
+    stages: Mapping[str, ExponentialHistogram]
+    counters: Mapping[str, int]
+    gauges: Mapping[str, float]
 
 
 class Telemetry:
-    """Histograms, drift signals and counters of one cart. Any thread may add."""
+    """Histograms, drift signals, counters and gauges of one cart. Any thread may add."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stages: dict[str, ExponentialHistogram] = {}
         self._signals: dict[str, SignalCounter] = {}
         self._counters: dict[str, int] = {}
+        self._gauges: dict[str, float] = {}
+        # Of the windows that are closed; the open one is added when somebody asks.
+        self._past_stages: dict[str, ExponentialHistogram] = {}
+        self._past_counters: dict[str, int] = {}
 
     def time(self, stage: str, elapsed_s: float) -> None:
         """Count how long a stage took."""
@@ -56,6 +78,21 @@ class Telemetry:
         key = f"{name}/{camera}" if camera else name
         with self._lock:
             self._counters[key] = self._counters.get(key, 0) + n
+
+    def gauge(self, name: str, value: float | None, *, camera: str = "") -> None:
+        """Set a gauge: it is in every window until it is set again.
+
+        Args:
+            name: Of the gauge.
+            value: None takes it away; so does a value that is not a finite number, which has no JSON.
+            camera: Whose it is, if it is one camera's.
+        """
+        key = f"{name}/{camera}" if camera else name
+        with self._lock:
+            if value is None or not math.isfinite(value):
+                self._gauges.pop(key, None)
+            else:
+                self._gauges[key] = float(value)
 
     def quality(self, camera: str, quality: Quality) -> None:
         """Count how a camera's frame looks."""
@@ -83,16 +120,40 @@ class Telemetry:
         self._signals.setdefault(key, SignalCounter(signal)).add(value)
 
     def drain(self) -> Counts:
-        """Return what was counted and start again from zero."""
+        """Return what was counted and start again from zero; gauges stay as they are."""
         with self._lock:
             stages, self._stages = self._stages, {}
             signals, self._signals = self._signals, {}
             counters, self._counters = self._counters, {}
+            gauges = dict(self._gauges)
+            _merge(self._past_stages, stages)
+            _add(self._past_counters, counters)
         return Counts(
             hist={name: Buckets(*histogram.to_dense()) for name, histogram in stages.items()},
             sig={name: counter.drain() for name, counter in signals.items()},
             cnt=counters,
+            gau=gauges,
         )
+
+    def totals(self) -> Totals:
+        """Return what was counted since the start, the open window included."""
+        with self._lock:
+            stages: dict[str, ExponentialHistogram] = {}
+            _merge(stages, self._past_stages)
+            _merge(stages, self._stages)
+            counters = dict(self._past_counters)
+            _add(counters, self._counters)
+            return Totals(stages, counters, dict(self._gauges))
+
+
+def _merge(into: dict[str, ExponentialHistogram], stages: Mapping[str, ExponentialHistogram]) -> None:
+    for name, histogram in stages.items():
+        into.setdefault(name, ExponentialHistogram()).merge(histogram)
+
+
+def _add(into: dict[str, int], counters: Mapping[str, int]) -> None:
+    for name, n in counters.items():
+        into[name] = into.get(name, 0) + n
 
 
 def rounded(gauges: Mapping[str, Any]) -> dict[str, float]:
