@@ -4,7 +4,12 @@
     ├── ConfigError             the TOML file; carries the key's path
     ├── ModelError              the model's folder
     │   ├── ManifestError       manifest.json
+    │   ├── SignatureError      manifest.sig: nobody we trust signed the manifest
+    │   ├── GoldenError         the golden frames of the parity gate
+    │   ├── StoreError          the cart's own folder of models and plans
+    │   ├── ActivationError     a model was refused; carries stage, reason and parity report
     │   └── EngineError         loading or running the network
+    │       └── PlanBuildError  the child that builds a plan; carries the runtime's own lines
     ├── CameraError             carries the camera's name
     │   ├── CameraOpenError
     │   ├── CameraLostError     it was open and stopped delivering
@@ -44,8 +49,51 @@ class ManifestError(ModelError):
     """`manifest.json` is missing, malformed, or does not describe the model beside it."""
 
 
+class SignatureError(ModelError):
+    """The manifest is not signed by a key that this cart trusts, or its signature is wrong."""
+
+
+class GoldenError(ModelError):
+    """A golden frame is missing, is not the manifest's, or cannot be decoded."""
+
+
+class StoreError(ModelError):
+    """The cart's folder of models, plans and slots cannot be read or written."""
+
+
+class ActivationError(ModelError):
+    """A model was not activated; the one that served before still serves.
+
+    Attributes:
+        stage: Where it failed: `verified`, `building`, `selftest` or `active`.
+        why: One sentence.
+        report: What the parity gate measured (`fleet_agent.activation.parity.ParityReport`); None where it
+            did not come that far.
+    """
+
+    def __init__(self, stage: str, why: str, report: object | None = None) -> None:
+        super().__init__(f"not activated ({stage}): {why}")
+        self.stage = stage
+        self.why = why
+        self.report = report
+
+
 class EngineError(ModelError):
     """The network cannot be loaded or run."""
+
+
+class PlanBuildError(EngineError):
+    """No plan was built.
+
+    Attributes:
+        cause: `failed`, `timeout`, `cancelled`, `start` or `no_plan`, for counters.
+        log: The runtime's own lines, the last of them.
+    """
+
+    def __init__(self, cause: str, why: str, log: tuple[str, ...] = ()) -> None:
+        super().__init__(why)
+        self.cause = cause
+        self.log = log
 
 
 class CameraError(AgentError):

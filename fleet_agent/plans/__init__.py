@@ -1,0 +1,1 @@
+"""Plans of TensorRT: their key, their cache, and the child process that builds them."""
