@@ -4,7 +4,6 @@ It sleeps until a frame is wanted, a weight change has settled, or a window ends
 """
 
 import math
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -72,7 +71,7 @@ class Decider:
         self._reporter = reporter
         self._clock = clock
         self._on_event = on_event
-        self._condition = threading.Condition()
+        self._condition = clock.condition()
         self._poked = False
         self._stopping = False
         self._changes: deque[WeightChange] = deque()

@@ -5,6 +5,7 @@ are moved by simulated shoppers. Real ones are in `cameras`, `scales` and `trans
 are beside them.
 """
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,13 +14,23 @@ from fleet_agent.perception import Frame
 
 
 class Clock(Protocol):
-    """Two clocks: one that never jumps, and the time of day as the cart believes it."""
+    """Two clocks: one that never jumps, and the time of day as the cart believes it.
+
+    Every wait of a cart goes through an event or a condition that its clock made. So a clock may be one
+    whose hours pass in seconds: `clock_simulated`.
+    """
 
     def monotonic_s(self) -> float:
         """Return seconds on a clock that never jumps."""
 
     def epoch_ms(self) -> int:
         """Return milliseconds since 1970, UTC."""
+
+    def event(self) -> threading.Event:
+        """Return a new event; its waits are timed by this clock."""
+
+    def condition(self) -> threading.Condition:
+        """Return a new condition; its waits are timed by this clock."""
 
 
 class SystemClock:
@@ -32,6 +43,14 @@ class SystemClock:
     def epoch_ms(self) -> int:
         """Return milliseconds since 1970, UTC."""
         return time.time_ns() // 1_000_000
+
+    def event(self) -> threading.Event:
+        """Return a plain event."""
+        return threading.Event()
+
+    def condition(self) -> threading.Condition:
+        """Return a plain condition."""
+        return threading.Condition()
 
 
 class CameraSource(Protocol):

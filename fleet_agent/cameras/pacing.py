@@ -1,7 +1,5 @@
 """Playing recorded frames at the speed of life."""
 
-import threading
-
 from fleet_agent.ports import Clock
 
 
@@ -17,7 +15,7 @@ class Pacer:
         self._period_s = 1.0 / fps
         self._clock = clock
         self._due_s = clock.monotonic_s()
-        self._sleep = threading.Event()  # never set: a wait that is not time.sleep
+        self._sleep = clock.event()  # never set: a wait that is not time.sleep
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the next frame is due, or until the time is over; True when it is due."""

@@ -1,6 +1,5 @@
 """A scale that follows a script: for replaying a recorded session beside its videos."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +63,7 @@ class ScriptedScale:
         self._length_s = self._steps[-1].at_s + 1.0 if loop else float("inf")
         self._begun_s = clock.monotonic_s()
         self._next_s = self._begun_s
-        self._sleep = threading.Event()  # never set: a wait that is not time.sleep
+        self._sleep = clock.event()  # never set: a wait that is not time.sleep
 
     def open(self) -> None:
         """Begin the script."""

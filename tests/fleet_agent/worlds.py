@@ -10,7 +10,7 @@ import numpy as np
 from fleet_agent.config import CartConfig, SpoolConfig
 from fleet_agent.manifest import Artifact, CenterDecoder, InputSpec, ItemClass, ModelManifest
 from fleet_agent.perception import Frame, Pixels
-from fleet_agent.ports import ScaleReading
+from fleet_agent.ports import ScaleReading, SystemClock
 from fleet_agent.spool import Spool
 from fleet_protocol.messages import EventColumns, Events, Window
 
@@ -76,7 +76,7 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
         time.sleep(0.01)
 
 
-class SteppedClock:
+class SteppedClock(SystemClock):
     """A clock that moves when it is told."""
 
     def __init__(self, start_s: float = 1000.0) -> None:
