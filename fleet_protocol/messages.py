@@ -171,6 +171,7 @@ class CartState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sim: bool = False
     cameras: Annotated[list[Id], Meta(max_length=16)] = field(default_factory=list)
     hw: ShortText = ""
+    engine: ShortText = ""
     reason: Text | None = None
     held: Annotated[list[HeldFrom], Meta(max_length=64)] = field(default_factory=list)
 

@@ -135,6 +135,7 @@ def states_table(rows: Sequence[StateRow]) -> pa.Table:
         "model_digest": _array((row.after.model_digest for row in rows), pa.string()),
         "cameras": _array((s.cameras for s in states), pa.list_(pa.string())),
         "hardware": _array((s.hw for s in states), pa.string()),
+        "engine": _array((s.engine for s in states), pa.string()),
         "reason": _array((s.reason for s in states), pa.string()),
         "simulated": _array((row.after.simulated for row in rows), pa.bool_()),
         "cart_clock": _array(clocks, pa.timestamp("ms", tz="UTC")).cast(_TIMESTAMP),

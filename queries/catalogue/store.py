@@ -74,6 +74,42 @@ class CartActivityRecent(CartActivity):
 
 
 @dataclass(frozen=True, slots=True)
+class CartVitals(Question):
+    """What the carts said about their own health, from the raw windows, for windows of a few hours."""
+
+    start: datetime
+    end: datetime
+    stores: tuple[str, ...] = ()
+    name = "cart_vitals"
+    columns = (
+        c.STORE,
+        c.CART,
+        Column("kind", "STRING", "gauge: the newest value; counter: the sum over the window"),
+        Column("name", "STRING", "of the gauge or counter, as on the wire"),
+        Column("camera", "STRING", "camera of a counter; empty where it has none"),
+        Column("value", "FLOAT64", "in the unit its name says"),
+        Column("last_at", "TIMESTAMP", "end of the newest telemetry window that says so, cart clock"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CartEngines(Question):
+    """What runs the model on each cart, by the newest birth of a window."""
+
+    start: datetime
+    end: datetime
+    stores: tuple[str, ...] = ()
+    name = "cart_engines"
+    columns = (
+        c.STORE,
+        c.CART,
+        Column("engine", "STRING", "runtime, version, precision and device; empty or null if not told"),
+        Column("hardware", "STRING", "what the cart is made of, by its own account"),
+        Column("born_at", "TIMESTAMP", "when ingest received the birth, server clock"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RecentEvents(Question):
     """The newest item events, each with its newest label if it has one.
 

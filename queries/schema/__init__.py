@@ -12,6 +12,10 @@ from queries.question import read_sql
 
 _log = structlog.get_logger(__name__)
 
+# Columns that tables of an earlier version lack. Adding a column is all that a table may go through:
+# rows written before have null in it.
+ADDED_COLUMNS = ("cart_states_engine",)
+
 # Views read tables, so they come last; their files begin with CREATE OR REPLACE VIEW.
 VIEWS = ("telemetry", "events")
 
@@ -29,17 +33,17 @@ class SchemaTarget(Protocol):
 
 
 def statements() -> list[tuple[str, str]]:
-    """Return (name, DDL) of every table and then every view."""
+    """Return (name, DDL) of every table, then of columns added later, then of every view."""
     files = (f.name for f in resources.files(__name__).iterdir())
     names = sorted(name.removesuffix(".sql") for name in files if name.endswith(".sql"))
-    tables = [name for name in names if name not in VIEWS]
-    return [(name, read_sql(__name__, name)) for name in (*tables, *VIEWS)]
+    tables = [name for name in names if name not in (*ADDED_COLUMNS, *VIEWS)]
+    return [(name, read_sql(__name__, name)) for name in (*tables, *ADDED_COLUMNS, *VIEWS)]
 
 
 def apply_schema(warehouse: SchemaTarget) -> None:
     """Create the dataset, the tables and the views that are missing; views are renewed.
 
-    Doing it again changes nothing. Tables that exist are left as they are.
+    Doing it again changes nothing. Tables that exist get the columns they lack and keep their rows.
 
     Raises:
         QueryError: the warehouse refused, or did not answer.

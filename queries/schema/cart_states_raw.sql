@@ -9,6 +9,7 @@ CREATE TABLE IF NOT EXISTS cart_states_raw (
   model_digest STRING OPTIONS(description='loaded model'),
   cameras ARRAY<STRING> OPTIONS(description='names of the cameras'),
   hardware STRING OPTIONS(description='what the cart runs on'),
+  engine STRING OPTIONS(description='what runs the model there: runtime, version, precision, device'),
   reason STRING OPTIONS(description='stopped, when the agent stopped cleanly'),
   simulated BOOL NOT NULL OPTIONS(description='true for a simulated cart'),
   cart_clock TIMESTAMP OPTIONS(description='time on the cart when it spoke'),

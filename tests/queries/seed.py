@@ -86,6 +86,7 @@ _STATES: list[tuple[str, Any]] = [
     ("model_digest", pa.string()),
     ("cameras", pa.list_(pa.string())),
     ("hardware", pa.string()),
+    ("engine", pa.string()),
     ("reason", pa.string()),
     ("simulated", pa.bool_()),
     ("cart_clock", _TIME),
@@ -172,7 +173,7 @@ def windows(rng: np.random.Generator) -> tuple[list[Row], list[tuple[Row, str, f
                     {"name": "drop_full", "camera": "", "n": 2},
                     {"name": "asked", "camera": "", "n": 1},
                 ],
-                "gauges": [{"name": "temp_c", "value": 40.5}],
+                "gauges": [{"name": "temp_c", "value": 40.0 + seq}, {"name": "fps/front", "value": 15.0}],
             }
             rows.append(row)
             latencies += [(row, stage, float(ms)) for stage in STAGES for ms in values[stage]]
@@ -241,6 +242,8 @@ def state(store: str, cart: str, session: int, at: datetime, *, online: bool) ->
         "agent_version": "0.1.0",
         "model_digest": NEW_MODEL,
         "cameras": ["front"],
+        "hardware": "simulated",
+        "engine": f"onnxruntime {session}" if online else "",
         "simulated": True,
         "received_at": at,
     }

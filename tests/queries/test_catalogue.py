@@ -137,6 +137,32 @@ def test_cart_activity(seeded: Seeded, question: type[cat.CartActivity]) -> None
     assert as_lists(found, ["windows", "frames", "dropped"]) == expected
 
 
+def test_cart_vitals(seeded: Seeded) -> None:
+    """Gauges are the newest window's, counters add up once, redelivered windows or not."""
+    found = seeded.ask(cat.CartVitals(*SPAN, stores=("s001",)))
+    cart = found[found["cart_id"] == found["cart_id"].iloc[0]]
+    per_cart = len(seeded.windows) // len(seed.carts())
+    assert as_lists(cart, ["kind", "name", "camera", "value"]) == [
+        ["counter", "asked", "", per_cart],
+        ["counter", "drop_full", "", 2 * per_cart],
+        ["counter", "drop_stale", "left", 3 * per_cart],
+        ["counter", "frames", "front", 100 * per_cart],
+        ["counter", "frames", "left", 90 * per_cart],
+        ["gauge", "fps/front", "", 15.0],
+        ["gauge", "temp_c", "", 40.0 + per_cart - 1],
+    ]
+    assert set(found["store_id"]) == {"s001"}
+
+
+def test_cart_engines(seeded: Seeded) -> None:
+    """Carts that have been born say what runs their model; those that only died are not listed."""
+    found = seeded.ask(cat.CartEngines(*SPAN))
+    born = [(s, c) for s, c in seed.carts() if not c.endswith("2")]
+    assert as_lists(found, ["store_id", "cart_id", "engine", "hardware"]) == [
+        [store, cart, "onnxruntime 3", "simulated"] for store, cart in born
+    ]
+
+
 @pytest.mark.parametrize("question", [cat.Latency, cat.LatencyRecent])
 def test_latency_histograms(seeded: Seeded, question: type[cat.Latency]) -> None:
     """Buckets hold each latency once."""

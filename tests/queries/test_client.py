@@ -16,7 +16,7 @@ from queries.errors import (
     WarehouseUnavailableError,
 )
 from queries.question import Parameter, Query, parameters_from, parameters_of, read_sql
-from queries.schema import apply_schema, statements
+from queries.schema import ADDED_COLUMNS, apply_schema, statements
 from queries.target import Target, parse_target
 from tests.queries.conftest import EmulatorProcess
 
@@ -119,10 +119,33 @@ def test_the_schema_is_applied_twice_without_harm(empty_warehouse: Warehouse) ->
     apply_schema(empty_warehouse)
     dataset = f"{empty_warehouse.target.project}.{empty_warehouse.target.dataset}"
     tables = {table.table_id for table in empty_warehouse.client.list_tables(dataset)}
-    assert tables == {name for name, _ in statements()}
+    assert tables == {name for name, _ in statements()} - set(ADDED_COLUMNS)
     events = empty_warehouse.client.get_table(f"{dataset}.events_raw")
     assert events.require_partition_filter
     assert events.time_partitioning.field == "event_at"
+
+
+def test_a_warehouse_of_an_earlier_version_gets_the_columns_it_lacks(empty_warehouse: Warehouse) -> None:
+    """Births stored before carts told their engine stay, with null in the new column."""
+    table = f"{empty_warehouse.target.project}.{empty_warehouse.target.dataset}.cart_states_raw"
+    ddl = dict(statements())["cart_states_raw"]
+    earlier = "\n".join(line for line in ddl.splitlines() if not line.startswith("  engine "))
+    empty_warehouse.client.delete_table(table)
+    empty_warehouse.execute(earlier, name="earlier")
+    empty_warehouse.execute(
+        "INSERT cart_states_raw (store_id, cart_id, boot_id, session, online, simulated, received_at)"
+        " VALUES ('s1', 'c1', 'b', 1, TRUE, TRUE, TIMESTAMP '2026-11-24 00:00:00+00')",
+        name="birth",
+    )
+    assert "engine" not in {field.name for field in empty_warehouse.client.get_table(table).schema}
+    apply_schema(empty_warehouse)
+    read = Query(
+        "read",
+        "SELECT cart_id, engine FROM cart_states_raw WHERE received_at >= TIMESTAMP '2026-11-01 00:00:00+00'",
+    )
+    frame = empty_warehouse.run(read).frame
+    assert frame["cart_id"].tolist() == ["c1"]
+    assert frame["engine"].isna().all()
 
 
 def test_views_have_no_duplicates(empty_warehouse: Warehouse) -> None:
