@@ -1,0 +1,145 @@
+"""The degrade ladder: under pressure a cart looks less, step by step, and says so.
+
+A pure reducer. Pressure must last before a step down, calm must last longer before a step up, and
+between `cool` and `hot` nothing changes: so the level does not swing.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+TOP_LEVEL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """How hard the cart is pressed. None: this machine does not tell; that neither presses nor calms.
+
+    Attributes:
+        temp_c: Hottest sensor.
+        throttled: The machine has lowered its clocks by itself.
+        infer_share: 95th percentile of inference over the time between inferences.
+        decision_ms: 95th percentile of camera to decision.
+        memory_bytes: Free memory of the machine.
+    """
+
+    temp_c: float | None = None
+    throttled: bool | None = None
+    infer_share: float | None = None
+    decision_ms: float | None = None
+    memory_bytes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LadderLimits:
+    """When to look less and when to look more again; see the settings of `[health]`.
+
+    Attributes:
+        hot_c: Pressed from here.
+        cool_c: Calm below.
+        late_share: Pressed from here; calm below 70 % of it.
+        late_decision_ms: Pressed from here; calm below 70 % of it.
+        low_memory_bytes: Pressed below; calm from 150 % of it.
+        degrade_after_s: Pressure lasts this long before a step down.
+        recover_after_s: Calm lasts this long before a step up.
+    """
+
+    hot_c: float = 85.0
+    cool_c: float = 75.0
+    late_share: float = 1.0
+    late_decision_ms: float = 1500.0
+    low_memory_bytes: float = 150e6
+    degrade_after_s: float = 15.0
+    recover_after_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Where the cart stands.
+
+    Attributes:
+        level: 0 looks as configured, 3 least.
+        pressed_since_s: Pressure without a pause since then; None when there is none.
+        calm_since_s: Calm without a pause since then; None when it is not calm.
+    """
+
+    level: int = 0
+    pressed_since_s: float | None = None
+    calm_since_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One step on the ladder.
+
+    Attributes:
+        level: The new one.
+        causes: What pressed, such as `hot`; `calm` for a step up.
+    """
+
+    level: int
+    causes: tuple[str, ...]
+
+
+class _Verdict(Enum):
+    PRESSED = "pressed"
+    BETWEEN = "between"
+    CALM = "calm"
+
+
+# A measure is calm again below this share of where it presses: what hysteresis is made of.
+CALM_SHARE = 0.7
+CALM_MEMORY = 1.5
+
+
+def climb(
+    ladder: Ladder, pressure: Pressure, now_s: float, limits: LadderLimits
+) -> tuple[Ladder, Move | None]:
+    """Take one look at the pressure; return the ladder after it, and the step if there was one."""
+    verdicts = _verdicts(pressure, limits)
+    causes = tuple(name for name, verdict in verdicts.items() if verdict is _Verdict.PRESSED)
+    calm = all(verdict is _Verdict.CALM for verdict in verdicts.values())
+    pressed_since_s = _since(ladder.pressed_since_s, now_s, holds=bool(causes))
+    calm_since_s = _since(ladder.calm_since_s, now_s, holds=calm)
+    if pressed_since_s is not None and now_s - pressed_since_s >= limits.degrade_after_s:
+        return _moved(ladder, +1, now_s, causes, pressed=True)
+    if calm_since_s is not None and now_s - calm_since_s >= limits.recover_after_s:
+        return _moved(ladder, -1, now_s, ("calm",), pressed=False)
+    return Ladder(ladder.level, pressed_since_s, calm_since_s), None
+
+
+def _since(before_s: float | None, now_s: float, *, holds: bool) -> float | None:
+    if not holds:
+        return None
+    return now_s if before_s is None else before_s
+
+
+def _moved(
+    ladder: Ladder, by: int, now_s: float, causes: tuple[str, ...], *, pressed: bool
+) -> tuple[Ladder, Move | None]:
+    level = min(TOP_LEVEL, max(0, ladder.level + by))
+    # The next step needs its own time: each level must get a chance to help.
+    after = Ladder(level, now_s if pressed else None, None if pressed else now_s)
+    return after, Move(level, causes) if level != ladder.level else None
+
+
+def _verdicts(pressure: Pressure, limits: LadderLimits) -> dict[str, _Verdict]:
+    found: dict[str, _Verdict] = {}
+    if pressure.temp_c is not None:
+        found["hot"] = _above(pressure.temp_c, limits.hot_c, limits.cool_c)
+    if pressure.throttled is not None:
+        found["throttled"] = _Verdict.PRESSED if pressure.throttled else _Verdict.CALM
+    if pressure.infer_share is not None:
+        found["slow"] = _above(pressure.infer_share, limits.late_share, limits.late_share * CALM_SHARE)
+    if pressure.decision_ms is not None:
+        high = limits.late_decision_ms
+        found["late"] = _above(pressure.decision_ms, high, high * CALM_SHARE)
+    if pressure.memory_bytes is not None:
+        low = limits.low_memory_bytes
+        found["memory"] = _above(-pressure.memory_bytes, -low, -low * CALM_MEMORY)
+    return found
+
+
+def _above(value: float, high: float, low: float) -> _Verdict:
+    if value >= high:
+        return _Verdict.PRESSED
+    return _Verdict.CALM if value < low else _Verdict.BETWEEN
