@@ -5,7 +5,14 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.components.cards import draw_chart, draw_table, export_button
-from dashboard.components.columns import CART_COLUMNS, EVENT_COLUMNS, cart_table, event_table
+from dashboard.components.columns import (
+    CART_COLUMNS,
+    EVENT_COLUMNS,
+    VITAL_COLUMNS,
+    cart_table,
+    event_table,
+    vital_table,
+)
 from dashboard.components.context import PageContext
 from dashboard.components.figures import UNCONTRADICTED, draw_key_figures
 from dashboard.components.header import page_header
@@ -13,12 +20,20 @@ from dashboard.components.live import live
 from dashboard.components.loading import load_key_figures
 from dashboard.components.one_store import one_store
 from dashboard.components.panel import panel
-from dashboard.components.store_data import NEWEST, load_cameras, load_carts, load_events, load_timeline
+from dashboard.components.store_data import (
+    NEWEST,
+    load_cameras,
+    load_carts,
+    load_events,
+    load_timeline,
+    load_vitals,
+)
 from dashboard.view_models.drift import SIGNALS
 from dashboard.view_models.store import (
     CartRow,
     EventRow,
 )
+from dashboard.view_models.vitals import VitalRow
 
 NOTHING = "No item events match these filters in this time range. Widen the range or clear the filters."
 
@@ -59,6 +74,15 @@ def body() -> None:
         explain="Offline first, then the lowest uncontradicted share.",
         nothing="This store has no carts yet.",
     )
+    panel(
+        "Cart health, last hour",
+        lambda: load_vitals(context),
+        lambda rows: draw_vitals(rows, context),
+        context=context,
+        key="vitals",
+        explain="What the carts report about their own cameras, scale, engine and computer.",
+        nothing="This store has no carts yet.",
+    )
     for column, signal in zip(st.columns(2), ("blur", "brightness"), strict=True):
         with column:
             draw_cameras(context, signal)
@@ -81,6 +105,16 @@ def draw_carts(rows: tuple[CartRow, ...], context: PageContext) -> None:
         st.caption("Offline first, then the lowest uncontradicted share.", width="content")
         st.space("stretch")
         export_button(frame, context, "carts")
+
+
+def draw_vitals(rows: tuple[VitalRow, ...], context: PageContext) -> None:
+    """Draw the table of cart health."""
+    frame = vital_table(rows)
+    draw_table(frame, VITAL_COLUMNS, key="vitals_table", alt=f"Health of {len(rows)} carts, trouble first.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Trouble first. Each cart speaks for itself, once a minute.", width="content")
+        st.space("stretch")
+        export_button(frame, context, "cart_health")
 
 
 def draw_cameras(context: PageContext, signal: str) -> None:

@@ -81,6 +81,14 @@ class CachedSource:
         """See `WarehouseSource`."""
         return _ask(self._target, "cart_activity", window, scope)
 
+    def cart_vitals(self, window: Window, scope: Scope) -> Reading:
+        """See `WarehouseSource`."""
+        return _ask(self._target, "cart_vitals", window, scope)
+
+    def cart_engines(self, window: Window, scope: Scope) -> Reading:
+        """See `WarehouseSource`."""
+        return _ask(self._target, "cart_engines", window, scope)
+
     def recent_events(self, window: Window, scope: Scope, limit: int) -> Reading:
         """See `WarehouseSource`."""
         return _ask(self._target, "recent_events", window, scope, limit)

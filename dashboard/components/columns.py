@@ -9,9 +9,11 @@ from dashboard import formats
 from dashboard.components.figures import ASKED, UNCONTRADICTED
 from dashboard.view_models.fleet import StoreRow
 from dashboard.view_models.store import CartRow, EventRow
+from dashboard.view_models.vitals import VitalRow
 
 # An icon and a word: colour is not drawn in tables, and would not be enough.
 ONLINE, OFFLINE = "● Online", "○ Offline"
+VERDICTS = {"Fine": "● Fine", "Degraded": "◐ Degraded", "Trouble": "▲ Trouble", "Silent": "○ Silent"}
 
 
 def cart_table(rows: tuple[CartRow, ...]) -> pd.DataFrame:
@@ -51,6 +53,54 @@ CART_COLUMNS = {
     ),
     "Model": st.column_config.TextColumn(help="First eight digits of the digest."),
     "Agent": st.column_config.TextColumn(help="Version of the cart's software."),
+}
+
+
+def vital_table(rows: tuple[VitalRow, ...]) -> pd.DataFrame:
+    """Return the table of cart health as drawn."""
+    return pd.DataFrame(
+        {
+            "Cart": [r.cart_id for r in rows],
+            "Health": [VERDICTS[r.verdict] for r in rows],
+            "As of": [r.as_of for r in rows],
+            "What it reports": [", ".join(_reports(r)) or formats.UNKNOWN for r in rows],
+            "Hottest": [r.temp_c for r in rows],
+            "Slowest camera": [
+                formats.UNKNOWN
+                if r.slowest_camera is None
+                else f"{r.slowest_camera[0]} {r.slowest_camera[1]:.1f} fps"
+                for r in rows
+            ],
+            "Memory": [None if r.memory_bytes is None else r.memory_bytes / 1e6 for r in rows],
+            "Engine": [r.engine or formats.UNKNOWN for r in rows],
+        }
+    )
+
+
+def _reports(row: VitalRow) -> list[str]:
+    """Return what a cart says about itself, in words; nothing when all is well."""
+    if row.as_of is None:
+        return ["no telemetry in the last hour"]
+    safe = ["safe mode after restarts"] if row.safe_mode else []
+    level = [f"degrade level {row.degrade_level} of 3"] if row.degrade_level else []
+    return [*safe, *row.troubles, *level]
+
+
+VITAL_COLUMNS = {
+    "Cart": st.column_config.TextColumn(pinned=True),
+    "Health": st.column_config.TextColumn(
+        help="Trouble: a part failed within the hour. Degraded: it saves power."
+    ),
+    "What it reports": st.column_config.TextColumn(
+        width="medium", help="Counted by the cart itself in the last hour, the gravest first."
+    ),
+    "Hottest": st.column_config.NumberColumn(format="%.0f °C", help="Hottest sensor of the cart's computer."),
+    "Slowest camera": st.column_config.TextColumn(help="Frames per second that arrived in the last window."),
+    "Memory": st.column_config.NumberColumn(format="%.0f MB", help="Resident memory of the agent's process."),
+    "Engine": st.column_config.TextColumn(
+        width="medium", help="Runtime, version, precision and device, from the cart's last birth."
+    ),
+    "As of": st.column_config.DatetimeColumn(format="distance", help="End of its newest telemetry window."),
 }
 
 

@@ -19,11 +19,14 @@ from dashboard.view_models.store import (
     build_cart_rows,
     build_event_rows,
 )
+from dashboard.view_models.vitals import VitalRow, build_vital_rows
 
 # Events listed. More is scrolled past, fewer hides what happened a minute ago in a busy store.
 NEWEST = 50
 # They come from raw rows, whose cost grows with the time asked for.
 _NEWEST_WITHIN = timedelta(days=2)
+# Health is of now: an older trouble is on the timeline.
+VITALS_RANGE = "1h"
 
 
 def load_timeline(context: PageContext) -> Outcome[Chart]:
@@ -49,6 +52,17 @@ def load_carts(context: PageContext) -> Outcome[tuple[CartRow, ...]]:
     here = in_scope(carts.frame, scope)
     rows = build_cart_rows(here, events.frame, activity.frame)
     return outcome_of(rows, (carts, events, activity), rows=len(rows), data_until=newest_sign(here))
+
+
+def load_vitals(context: PageContext) -> Outcome[tuple[VitalRow, ...]]:
+    """Load how the store's carts are, by their own account of the last hour."""
+    source, scope = context.source, context.scope
+    carts = source.carts()
+    vitals = source.cart_vitals(window_of(RANGES[VITALS_RANGE], context.now), scope)
+    engines = source.cart_engines(window_of(RANGES["28d"], context.now), scope)
+    here = in_scope(carts.frame, scope)
+    rows = build_vital_rows(here, vitals.frame, engines.frame)
+    return outcome_of(rows, (carts, vitals, engines), rows=len(rows), data_until=newest_sign(here))
 
 
 def load_cameras(context: PageContext, signal: str, title: str) -> Outcome[Chart]:

@@ -10,6 +10,7 @@ import pandas as pd
 from dashboard.errors import SourceUnavailableError
 from dashboard.sources import fake_world as world
 from dashboard.sources.fake_drift import cart_signal_rows, signal_bin_rows
+from dashboard.sources.fake_vitals import engine_rows, vital_rows
 from dashboard.sources.protocol import Reading, Scope
 from dashboard.timeframe import Comparison, Window
 
@@ -93,6 +94,14 @@ class FakeWarehouse:
         """See `WarehouseSource`."""
         cells = self._cells(window, scope)
         return self._read(cells.groupby(["store_id", "cart_id"], as_index=False)[["frames", "dropped"]].sum())
+
+    def cart_vitals(self, window: Window, scope: Scope) -> Reading:
+        """See `WarehouseSource`."""
+        return self._read(_of_store(_since(window, vital_rows(self._newest()), "last_at"), scope))
+
+    def cart_engines(self, window: Window, scope: Scope) -> Reading:
+        """See `WarehouseSource`."""
+        return self._read(_of_store(_since(window, engine_rows(self._newest()), "born_at"), scope))
 
     def recent_events(self, window: Window, scope: Scope, limit: int) -> Reading:
         """See `WarehouseSource`."""
@@ -192,6 +201,14 @@ class FakeWarehouse:
         if self._condition is Condition.ERROR:
             raise SourceUnavailableError("The warehouse", "any", "it cannot be reached.")
         return Reading(frame.reset_index(drop=True), self._clock().astimezone(UTC))
+
+
+def _since(window: Window, rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    return rows[rows[column] >= window.start]
+
+
+def _of_store(rows: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+    return rows if scope.store_id is None else rows[rows["store_id"] == scope.store_id]
 
 
 def _observations(stage: str, events: int) -> int:

@@ -82,6 +82,17 @@ class WarehouseSource(Protocol):
         """Return frames per cart: store_id, cart_id, frames, dropped."""
         ...
 
+    def cart_vitals(self, window: Window, scope: Scope) -> Reading:
+        """Return what carts said about their own health.
+
+        Columns: store_id, cart_id, kind (gauge: newest value; counter: sum), name, camera, value, last_at.
+        """
+        ...
+
+    def cart_engines(self, window: Window, scope: Scope) -> Reading:
+        """Return what runs the model, by the newest birth: store_id, cart_id, engine, hardware, born_at."""
+        ...
+
     def recent_events(self, window: Window, scope: Scope, limit: int) -> Reading:
         """Return the newest item events with what people said about them.
 

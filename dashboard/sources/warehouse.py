@@ -65,6 +65,14 @@ class CatalogueWarehouse:
         entry = ask.CartActivity if window.hourly else ask.CartActivityRecent
         return self._ask(entry(window.start, window.end, _stores(scope), _models(scope)))
 
+    def cart_vitals(self, window: Window, scope: Scope) -> Reading:
+        """See `WarehouseSource`."""
+        return self._ask(ask.CartVitals(window.start, window.end, _stores(scope)))
+
+    def cart_engines(self, window: Window, scope: Scope) -> Reading:
+        """See `WarehouseSource`."""
+        return self._ask(ask.CartEngines(window.start, window.end, _stores(scope)))
+
     def recent_events(self, window: Window, scope: Scope, limit: int) -> Reading:
         """See `WarehouseSource`."""
         return self._ask(ask.RecentEvents(window.start, window.end, limit, _stores(scope), _models(scope)))

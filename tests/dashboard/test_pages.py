@@ -44,7 +44,7 @@ def test_empty_panels_say_so(open_page: OpenPage, page: str) -> None:
     assert app.info
 
 
-@pytest.mark.parametrize(("page", "panels"), [("fleet", 3), ("store", 6), ("latency", 5), ("drift", 4)])
+@pytest.mark.parametrize(("page", "panels"), [("fleet", 3), ("store", 7), ("latency", 5), ("drift", 4)])
 def test_old_data_is_called_stale(open_page: OpenPage, page: str, panels: int) -> None:
     """Data of 47 minutes ago is shown, but every panel calls it stale, with its age."""
     assert _texts(open_page(page, "fake:stale")).count("Stale: last data 47 min ago") == panels

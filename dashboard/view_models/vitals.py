@@ -1,0 +1,124 @@
+"""The Store page's table of cart health: gauges and counters of the carts in words. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from dashboard.view_models import cells
+
+# What a counter means, the gravest first; a counter that is not here is no trouble by itself.
+# {camera} becomes the camera's name. The names are those of the cart's telemetry.
+TROUBLES: dict[str, str] = {
+    "events_lost": "events lost on the cart",
+    "spool_damaged": "damaged spool set aside",
+    "spool_failed": "disk refuses events",
+    "engine_errors": "engine fails",
+    "engine_fallback": "engine fell back",
+    "watchdog_exits": "restarted by its watchdog",
+    "watchdog_replaced": "a stuck part was replaced",
+    "camera_lost": "{camera} camera lost",
+    "frozen": "{camera} camera frozen",
+    "black": "{camera} camera black",
+    "dark": "{camera} camera dark",
+    "overexposed": "{camera} camera overexposed",
+    "blurred": "{camera} camera blurred",
+    "resolution_changed": "{camera} camera changed its resolution",
+    "scale_jump": "scale jumps",
+    "scale_drift": "scale drifts",
+    "scale_garbage": "scale sends garbage",
+    "scale_overload": "scale overloaded",
+    "scale_reconnects": "scale was lost",
+    "ack_refused": "broker refuses its confirmations",
+    "throttled": "processor throttled",
+    "basket_unresolved": "basket does not weigh what it holds",
+}
+_FPS = "fps/"
+
+
+@dataclass(frozen=True, slots=True)
+class VitalRow:
+    """How one cart is.
+
+    Attributes:
+        cart_id: Its id.
+        troubles: What is wrong, the gravest first, in words with how often.
+        degrade_level: 0 works in full, 3 least; None if it did not say.
+        safe_mode: It has started again and again, and runs its shipped model only.
+        temp_c: Hottest sensor, °C.
+        slowest_camera: Name and frames per second of the slowest camera.
+        memory_bytes: Of the agent's process.
+        engine: What runs its model.
+        as_of: End of its newest telemetry window; None when it sent none.
+    """
+
+    cart_id: str
+    troubles: tuple[str, ...]
+    degrade_level: int | None
+    safe_mode: bool
+    temp_c: float | None
+    slowest_camera: tuple[str, float] | None
+    memory_bytes: float | None
+    engine: str
+    as_of: datetime | None
+
+    @property
+    def verdict(self) -> str:
+        """One word for the table: Silent, Trouble, Degraded or Fine."""
+        if self.as_of is None:
+            return "Silent"
+        if self.troubles or self.safe_mode:
+            return "Trouble"
+        return "Degraded" if self.degrade_level else "Fine"
+
+
+_ORDER = ("Trouble", "Degraded", "Silent", "Fine")
+
+
+def build_vital_rows(
+    carts: pd.DataFrame, vitals: pd.DataFrame, engines: pd.DataFrame
+) -> tuple[VitalRow, ...]:
+    """Build one row per cart, those in trouble first.
+
+    Args:
+        carts: All carts of the store: cart_id.
+        vitals: cart_id, kind, name, camera, value, last_at.
+        engines: cart_id, engine.
+    """
+    running = dict(zip(engines["cart_id"].astype(str), engines["engine"].map(cells.text), strict=True))
+    said = {str(cart_id): group for cart_id, group in vitals.groupby("cart_id")}
+    ids = sorted(carts["cart_id"].astype(str))
+    rows = [_row(cart_id, said.get(cart_id, vitals.iloc[:0]), running.get(cart_id, "")) for cart_id in ids]
+    return tuple(sorted(rows, key=lambda row: (_ORDER.index(row.verdict), -len(row.troubles), row.cart_id)))
+
+
+def _row(cart_id: str, said: pd.DataFrame, engine: str) -> VitalRow:
+    gauge = said[said["kind"] == "gauge"]
+    gauges = {str(name): float(value) for name, value in zip(gauge["name"], gauge["value"], strict=True)}
+    level = gauges.get("degrade_level")
+    speeds = [(name.removeprefix(_FPS), fps) for name, fps in gauges.items() if name.startswith(_FPS)]
+    return VitalRow(
+        cart_id=cart_id,
+        troubles=_troubles(said[said["kind"] == "counter"]),
+        degrade_level=None if level is None else int(level),
+        safe_mode=gauges.get("safe_mode", 0.0) > 0,
+        temp_c=gauges.get("temp_c"),
+        slowest_camera=min(speeds, key=lambda speed: speed[1], default=None),
+        memory_bytes=gauges.get("rss_bytes"),
+        engine=engine,
+        as_of=cells.time(said["last_at"].max()) if len(said) else None,
+    )
+
+
+def _troubles(counters: pd.DataFrame) -> tuple[str, ...]:
+    grave = list(TROUBLES)
+    found = [
+        (grave.index(str(row["name"])), str(row["camera"]), int(row["value"]))
+        for row in counters.to_dict("records")
+        if row["name"] in TROUBLES and row["value"] > 0
+    ]
+    return tuple(
+        TROUBLES[grave[rank]].format(camera=camera or "a")
+        + (f" \N{MULTIPLICATION SIGN} {n}" if n > 1 else "")
+        for rank, camera, n in sorted(found)
+    )
