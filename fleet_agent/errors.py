@@ -9,7 +9,11 @@
     │   ├── StoreError          the cart's own folder of models and plans
     │   ├── ActivationError     a model was refused; carries stage, reason and parity report
     │   └── EngineError         loading or running the network
-    │       └── PlanBuildError  the child that builds a plan; carries the runtime's own lines
+    │       ├── PlanBuildError  no plan was built; carries the runtime's own lines
+    │       ├── PlanLoadError   a plan that cannot be used here; carries the runtime's own lines
+    │       ├── InferenceError  the network did not run; carries the runtime's own lines
+    │       ├── DeviceError     CUDA refused; carries the call and CUDA's name of the error
+    │       └── EngineBusyError two threads at one engine
     ├── CameraError             carries the camera's name
     │   ├── CameraOpenError
     │   ├── CameraLostError     it was open and stopped delivering
@@ -19,7 +23,9 @@
     │   ├── ScaleOpenError
     │   └── ScaleLostError
     ├── SpoolError              the cart's database of unsent messages
+    ├── EndpointError           /live, /ready, /metrics: cannot listen; carries host and port
     └── TransportError          the way to the broker
+        └── AccessRefusedError  the account may not hear or say what a cart must
 
 No message holds a password: addresses are shown without their credentials.
 """
@@ -96,6 +102,56 @@ class PlanBuildError(EngineError):
         self.log = log
 
 
+class PlanLoadError(EngineError):
+    """A plan cannot be used: corrupt, of another machine or runtime, or not the manifest's network.
+
+    Attributes:
+        log: The runtime's own lines, the last of them.
+    """
+
+    def __init__(self, why: str, log: tuple[str, ...] = ()) -> None:
+        super().__init__("; ".join((why, *log)))
+        self.log = log
+
+
+class InferenceError(EngineError):
+    """The runtime refused to run the network.
+
+    Attributes:
+        log: The runtime's own lines, the last of them.
+    """
+
+    def __init__(self, why: str, log: tuple[str, ...] = ()) -> None:
+        super().__init__("; ".join((why, *log)))
+        self.log = log
+
+
+class DeviceError(EngineError):
+    """CUDA refused a call.
+
+    Attributes:
+        call: The function.
+        code: CUDA's name of the error, such as `cudaErrorNoDevice`.
+    """
+
+    def __init__(self, call: str, code: str, text: str) -> None:
+        super().__init__(f"{call}: {code} ({text})")
+        self.call = call
+        self.code = code
+
+
+class EngineBusyError(EngineError):
+    """A second thread used an engine while the first was still in it.
+
+    Attributes:
+        owner: Name of the thread that is in it.
+    """
+
+    def __init__(self, owner: str) -> None:
+        super().__init__(f"one thread owns an engine, and {owner!r} is in it")
+        self.owner = owner
+
+
 class CameraError(AgentError):
     """A camera does not deliver.
 
@@ -140,5 +196,23 @@ class SpoolError(AgentError):
     """The spool cannot be read or written."""
 
 
+class EndpointError(AgentError):
+    """The address of `/live`, `/ready` and `/metrics` cannot be listened on.
+
+    Attributes:
+        host: The address.
+        port: Its port.
+    """
+
+    def __init__(self, host: str, port: int, why: str) -> None:
+        super().__init__(f"cannot listen on {host}:{port}: {why}")
+        self.host = host
+        self.port = port
+
+
 class TransportError(AgentError):
     """The broker cannot be reached or refuses."""
+
+
+class AccessRefusedError(TransportError):
+    """The broker does not let the cart hear or say what it must: the account or the access list is wrong."""

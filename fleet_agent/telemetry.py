@@ -46,11 +46,13 @@ class Totals:
 
     Attributes:
         stages: Stage to histogram of milliseconds.
+        sums_ms: Stage to the sum of its durations.
         counters: Counter, or counter/camera, to count.
         gauges: Gauge, or gauge/camera, to its latest value.
     """
 
     stages: Mapping[str, ExponentialHistogram]
+    sums_ms: Mapping[str, float]
     counters: Mapping[str, int]
     gauges: Mapping[str, float]
 
@@ -67,11 +69,13 @@ class Telemetry:
         # Of the windows that are closed; the open one is added when somebody asks.
         self._past_stages: dict[str, ExponentialHistogram] = {}
         self._past_counters: dict[str, int] = {}
+        self._sums_ms: dict[str, float] = {}
 
     def time(self, stage: str, elapsed_s: float) -> None:
         """Count how long a stage took."""
         with self._lock:
             self._stages.setdefault(stage, ExponentialHistogram()).add(elapsed_s * 1000.0)
+            self._sums_ms[stage] = self._sums_ms.get(stage, 0.0) + elapsed_s * 1000.0
 
     def count(self, name: str, n: int = 1, *, camera: str = "") -> None:
         """Add to a counter."""
@@ -143,7 +147,7 @@ class Telemetry:
             _merge(stages, self._stages)
             counters = dict(self._past_counters)
             _add(counters, self._counters)
-            return Totals(stages, counters, dict(self._gauges))
+            return Totals(stages, dict(self._sums_ms), counters, dict(self._gauges))
 
 
 def _merge(into: dict[str, ExponentialHistogram], stages: Mapping[str, ExponentialHistogram]) -> None:

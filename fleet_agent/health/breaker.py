@@ -1,0 +1,190 @@
+"""The crash-loop breaker: a cart that keeps dying starts in safe mode, and says so.
+
+Each start is written to disk before anything else is tried; a clean stop or a long healthy run takes it
+away again. Too many left within a window: the next start is a safe one (the shipped model on the
+processor, no plans), until one run was healthy. A power cut counts as a crash, as it should: it leaves
+the same trace as one.
+"""
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from fleet_agent.config import HealthConfig
+
+log = structlog.get_logger()
+
+SCHEMA = 1
+# Starts remembered: more than any sensible limit, and the file stays one disk block.
+MOST_STARTS = 64
+# A file larger than this is not ours.
+MAX_FILE_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerLimits:
+    """When starts are a crash loop.
+
+    Attributes:
+        starts: So many without a clean stop, the present one not counted, ...
+        window_s: ... within this long.
+        healthy_after_s: A run of this length ends the loop.
+    """
+
+    starts: int = 5
+    window_s: float = 600.0
+    healthy_after_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerState:
+    """What is remembered between runs.
+
+    Attributes:
+        starts_ms: When runs began that have not ended well, oldest first.
+        tripped: The loop was found and no run has been healthy since.
+    """
+
+    starts_ms: tuple[int, ...] = ()
+    tripped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerDecision:
+    """How this run is to be.
+
+    Attributes:
+        safe_mode: Start with the least that can go wrong.
+        crashes: Starts within the window that did not end well.
+        damaged: What was remembered could not be read.
+    """
+
+    safe_mode: bool
+    crashes: int
+    damaged: bool = False
+
+
+def on_start(state: BreakerState, now_ms: int, limits: BreakerLimits) -> tuple[BreakerState, BreakerDecision]:
+    """Count a start and decide how it is to be.
+
+    A clock that was set back leaves starts in the future: they count as recent.
+    """
+    oldest_ms = now_ms - round(limits.window_s * 1000)
+    recent = tuple(at for at in state.starts_ms if at >= oldest_ms)
+    tripped = state.tripped or len(recent) >= limits.starts
+    after = BreakerState((*recent, now_ms)[-MOST_STARTS:], tripped)
+    return after, BreakerDecision(tripped, len(recent))
+
+
+def on_clean_stop(state: BreakerState) -> BreakerState:
+    """Take the present start away again; a safe mode stays: stopping proves nothing."""
+    return replace(state, starts_ms=state.starts_ms[:-1])
+
+
+def on_healthy(state: BreakerState) -> BreakerState:
+    """Forget all: the next start is a normal one."""
+    return BreakerState() if state != BreakerState() else state
+
+
+class CrashBreaker:
+    """The breaker of one cart, on disk beside its spool.
+
+    A disk that cannot be written is logged: a cart without memory still starts.
+
+    Args:
+        path: Its file.
+        limits: When starts are a loop.
+    """
+
+    def __init__(self, path: Path, limits: BreakerLimits) -> None:
+        self._path = path
+        self._limits = limits
+        self._state = BreakerState()
+        self._begun_s: float | None = None
+
+    @classmethod
+    def beside(cls, spool: Path, config: HealthConfig) -> "CrashBreaker":
+        """Return the breaker of the cart with this spool."""
+        limits = BreakerLimits(config.crash_starts, config.crash_window_s, config.healthy_after_s)
+        return cls(spool.with_name(spool.name + ".starts.json"), limits)
+
+    def started(self, now_ms: int) -> BreakerDecision:
+        """Count this start; call it before anything that may crash."""
+        before, damaged = self._load()
+        self._state, decision = on_start(before, now_ms, self._limits)
+        self._save()
+        if decision.safe_mode:
+            log.error("crash loop: starting in safe mode", crashes=decision.crashes)
+        return replace(decision, damaged=damaged)
+
+    def running(self, now_s: float) -> None:
+        """Note that the cart runs and nothing is stuck, on the clock that never jumps; cheap."""
+        if self._begun_s is None:
+            self._begun_s = now_s
+        elif now_s - self._begun_s >= self._limits.healthy_after_s and self._state != BreakerState():
+            self._state = on_healthy(self._state)
+            self._save()
+
+    def stopped(self) -> None:
+        """Note a clean stop."""
+        if self._state.starts_ms:
+            self._state = on_clean_stop(self._state)
+            self._save()
+
+    def _load(self) -> tuple[BreakerState, bool]:
+        try:
+            with self._path.open("rb") as file:
+                raw = file.read(MAX_FILE_BYTES + 1)
+        except FileNotFoundError:
+            return BreakerState(), False
+        except OSError as error:
+            log.warning("starts are not readable", file=str(self._path), why=str(error))
+            return BreakerState(), True
+        state = parse_state(raw)
+        if state is None:
+            log.warning("starts are damaged, beginning again", file=str(self._path))
+        return state or BreakerState(), state is None
+
+    def _save(self) -> None:
+        content = {"schema": SCHEMA, "starts_ms": self._state.starts_ms, "tripped": self._state.tripped}
+        try:
+            _write(self._path, json.dumps(content).encode())
+        except OSError as error:
+            log.warning("starts are not writable", file=str(self._path), why=str(error))
+
+
+def parse_state(raw: bytes) -> BreakerState | None:
+    """Return what a file says; None when it is not ours, whatever it holds."""
+    if len(raw) > MAX_FILE_BYTES:
+        return None
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, or a number of too many digits
+        return None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        return None
+    starts, tripped = content.get("starts_ms"), content.get("tripped")
+    if not isinstance(starts, list) or not isinstance(tripped, bool) or len(starts) > MOST_STARTS:
+        return None
+    if not all(type(at) is int and 0 <= at < 2**53 for at in starts):
+        return None
+    return BreakerState(tuple(starts), tripped)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file as a whole: a power cut leaves the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
