@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from demo.carts.theatre import Theatre
-from fleet_agent.perception import Frame
+from fleet_agent.perception import Frame, Pixels
 from training.scenes import CAMERAS, CameraView, SceneRenderer
 
 # Frames per second while a hand is in the picture: what the agent looks at most. More is CPU for
@@ -44,6 +44,7 @@ class RenderedCamera:
         self._renderer: SceneRenderer | None = None
         self._next_idle_s = 0.0
         self._last_s = -1e9
+        self._last_pixels: Pixels | None = None
 
     @property
     def name(self) -> str:
@@ -81,8 +82,10 @@ class RenderedCamera:
             raise AssertionError(msg)
         self._last_s = now_s
         self._next_idle_s = now_s + 1 / IDLE_FPS
-        scene = self._theatre.stage.scene(now_s, self._theatre.surroundings(self.name))
-        return Frame(self.name, self._renderer.render(scene, self._rng), now_s)
+        if self._last_pixels is None or not self._theatre.frozen(self.name):
+            scene = self._theatre.stage.scene(now_s, self._theatre.surroundings(self.name))
+            self._last_pixels = self._renderer.render(scene, self._rng)
+        return Frame(self.name, self._last_pixels, now_s)
 
     def close(self) -> None:
         """Forget the drawn backgrounds."""

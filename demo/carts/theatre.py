@@ -83,6 +83,10 @@ class Theatre:
             timeout_s = max(0.0, until_s - self._monotonic_s())
             self._changed.wait_for(lambda: self._changes != seen_changes, timeout=timeout_s)
 
+    def frozen(self, camera: str) -> bool:
+        """Tell whether a camera hangs now and repeats its last picture."""
+        return self._world.faults.frozen(self._cart_id, camera, self._epoch_ms())
+
     def surroundings(self, camera: str) -> Surroundings:
         """Return the light and the dirt of one camera now."""
         now_ms = self._epoch_ms()

@@ -112,6 +112,10 @@ class HistoryOutbox:
                     self._cover(mark.boot, channel, seq)
         self._look_if_finished()
 
+    def on_refused(self, what: str, why: str) -> None:
+        """Say that the broker refuses; without watermarks the writer cannot end."""
+        log.warning("refused by the broker", what=what, why=why)
+
     def _cover(self, boot: str, channel: str, seq: int) -> None:
         before = self._covered.get((boot, channel), -1)
         for n in range(before + 1, seq + 1):

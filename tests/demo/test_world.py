@@ -70,6 +70,23 @@ def test_one_camera_of_one_cart_is_smeared(world: World) -> None:
     assert not any("smear" in name for name in world.faults.active(victim, EPOCH_MS - 7 * DAY_MS))
 
 
+def test_one_camera_hangs_now_and_then_while_the_demo_runs() -> None:
+    """Never in the history, then four of every twelve minutes, at one cart only."""
+    world = World(WorldSettings(seed=7, epoch_ms=EPOCH_MS))
+    minutes = [EPOCH_MS + m * 60_000 for m in range(-60, 26)]
+    hung = {
+        (c.cart_id, cam): [
+            m
+            for m, at in zip(range(-60, 26), minutes, strict=True)
+            if world.faults.frozen(c.cart_id, cam, at)
+        ]
+        for c in world.carts
+        for cam in c.cameras
+    }
+    assert [m for m in hung.values() if m] == [[2, 3, 4, 5, 14, 15, 16, 17]]
+    assert any("freeze/" in name for name in world.faults.active(world.carts[-1], EPOCH_MS + 180_000))
+
+
 def test_a_world_of_one_store_has_both_faults() -> None:
     """Even the smallest demo shows a dim lamp and a smeared camera."""
     tiny = World(WorldSettings(seed=1, stores=1, carts_per_store=1, history_days=1, epoch_ms=EPOCH_MS))
