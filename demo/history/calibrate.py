@@ -22,10 +22,9 @@ from demo.world.places import CAMERA_NAMES
 from demo.world.shoppers import Move, draw_trip, tastes
 from demo.world.stage import Movement, Surroundings, weigh_out
 from fleet_agent.config import CaptureConfig, FusionConfig
-from fleet_agent.decode import decode_center
+from fleet_agent.decoding import decode
 from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
 from fleet_agent.fusion import CameraEvidence, Decision, fuse
-from fleet_agent.manifest import CenterDecoder
 from fleet_agent.perception import Detection
 from fleet_agent.preprocess import Preprocessor
 from training.scenes import Direction, Gesture, LensState, Light, SceneRenderer, SceneState
@@ -78,9 +77,7 @@ class Bench:
             state = SceneState(light=around[name].light, lens=around[name].lens, aisle=aisle)
             pixels.append(self._renderers[name].render(replace(state, gestures=gestures), self._rng))
         boxes = self._preprocessor.fill(pixels)
-        spec, classes = self._manifest.decoder, len(self._manifest.classes)
-        assert isinstance(spec, CenterDecoder)  # noqa: S101
-        found = decode_center(self._engine.infer(len(pixels)), spec, classes, boxes)
+        found = decode(self._engine.infer(len(pixels)), self._manifest, boxes)
         return {name: tuple(seen) for name, seen in zip(CAMERA_NAMES, found, strict=True)}
 
 

@@ -107,7 +107,7 @@ def plan_faults(stores: Sequence[Store], carts: Sequence[Cart], epoch_ms: int) -
     """Return the demo's faults.
 
     The second store's lamp fades, a camera of the third store's second cart is smeared, and one of the last
-    store's last cart freezes now and then while the demo runs. A smaller demo has them in the stores and carts it has.
+    store's last cart freezes now and then while the demo runs. A smaller demo has them where it can.
 
     Args:
         stores: All stores.

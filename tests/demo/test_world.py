@@ -70,20 +70,15 @@ def test_one_camera_of_one_cart_is_smeared(world: World) -> None:
     assert not any("smear" in name for name in world.faults.active(victim, EPOCH_MS - 7 * DAY_MS))
 
 
-def test_one_camera_hangs_now_and_then_while_the_demo_runs() -> None:
+def test_one_camera_hangs_now_and_then_while_the_demo_runs(world: World) -> None:
     """Never in the history, then four of every twelve minutes, at one cart only."""
-    world = World(WorldSettings(seed=7, epoch_ms=EPOCH_MS))
-    minutes = [EPOCH_MS + m * 60_000 for m in range(-60, 26)]
-    hung = {
-        (c.cart_id, cam): [
-            m
-            for m, at in zip(range(-60, 26), minutes, strict=True)
-            if world.faults.frozen(c.cart_id, cam, at)
-        ]
-        for c in world.carts
-        for cam in c.cameras
-    }
-    assert [m for m in hung.values() if m] == [[2, 3, 4, 5, 14, 15, 16, 17]]
+    minutes = {minute: EPOCH_MS + minute * 60_000 for minute in range(-60, 26)}
+    hung = [
+        [minute for minute, at in minutes.items() if world.faults.frozen(cart.cart_id, camera, at)]
+        for cart in world.carts
+        for camera in cart.cameras
+    ]
+    assert [m for m in hung if m] == [[2, 3, 4, 5, 14, 15, 16, 17]]
     assert any("freeze/" in name for name in world.faults.active(world.carts[-1], EPOCH_MS + 180_000))
 
 
