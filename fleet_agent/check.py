@@ -6,13 +6,15 @@ from pathlib import Path
 
 from fleet_agent.cameras import make_camera
 from fleet_agent.config import CameraConfig, CartConfig
-from fleet_agent.errors import AgentError, CameraLostError, ScaleLostError
+from fleet_agent.errors import AccessRefusedError, AgentError, CameraLostError, ScaleLostError
 from fleet_agent.launch import client_id, load_model, model_directory
+from fleet_agent.mqtt_connection import Trial
 from fleet_agent.ports import Clock
 from fleet_agent.quality import measure
 from fleet_agent.scales import make_scale
 from fleet_agent.spool_schema import probe
 from fleet_agent.transport_mqtt import MqttTransport
+from fleet_protocol.topics import Topic
 
 # Longest wait for a camera's first frame and for a scale's first reading.
 FIRST_DATA_S = 5.0
@@ -22,6 +24,9 @@ MODEL_REMEDY = "set model.directory to a folder with model.onnx and manifest.jso
 SCALE_REMEDY = "check [scale]: port, speed, cable, permission"
 SPOOL_REMEDY = "check spool.path and its folder's permissions"
 BROKER_REMEDY = "check [mqtt]: host, port, user, certificates, firewall"
+ACCESS_REMEDY = (
+    "check mqtt.username (the cart's id) and the broker's access list (deploy/mosquitto.acl.example)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,7 @@ class Finding:
 
 def check(config: CartConfig, clock: Clock) -> Iterator[Finding]:
     """Try every part of a cart, one after the other."""
-    yield _try(
-        "model", lambda: _model(config), "set model.directory to a folder with model.onnx and manifest.json"
-    )
+    yield _try("model", lambda: _model(config), MODEL_REMEDY)
     if not config.cameras:
         yield Finding("cameras", ok=False, detail="none is configured", remedy="add a [[cameras]] table")
     for camera in config.cameras:
@@ -59,17 +62,15 @@ def check(config: CartConfig, clock: Clock) -> Iterator[Finding]:
         yield Finding("scale", ok=True, detail="none is configured: this cart makes no item events")
     else:
         yield _try("scale", lambda: _scale(config, clock), SCALE_REMEDY)
-    yield _try(
-        "spool", lambda: probe(Path(config.spool.path)), "check spool.path and its folder's permissions"
-    )
-    yield _try(
-        "broker", lambda: _broker(config, clock), "check [mqtt]: host, port, user, certificates, firewall"
-    )
+    yield _try("spool", lambda: probe(Path(config.spool.path)), SPOOL_REMEDY)
+    yield _try("broker", lambda: _broker(config, clock), BROKER_REMEDY)
 
 
 def _try(part: str, trial: Callable[[], str], remedy: str) -> Finding:
     try:
         return Finding(part, ok=True, detail=trial())
+    except AccessRefusedError as error:
+        return Finding(part, ok=False, detail=str(error), remedy=ACCESS_REMEDY)
     except AgentError as error:
         return Finding(part, ok=False, detail=str(error), remedy=remedy)
 
@@ -120,9 +121,13 @@ def _scale(config: CartConfig, clock: Clock) -> str:
 
 
 def _broker(config: CartConfig, clock: Clock) -> str:
-    # Under another name than the running cart's, which it would push out.
+    # Under another name than the running cart's, which it would push out; access goes by the user's name.
     transport = MqttTransport(config.mqtt, client_id=f"{client_id(config)}-check", clock=clock)
+    topics = {channel: str(Topic(config.store, config.cart, channel)) for channel in ("ack", "state")}
     try:
-        return f"{config.mqtt.host}:{config.mqtt.port} speaks MQTT {transport.probe()}"
+        tried = transport.try_out(Trial(subscribe=topics["ack"], publish=topics["state"]))
     finally:
         transport.stop(0.0)
+    heard = "its watermark is there" if tried.retained else "no watermark is there to be read yet"
+    said = "may publish" if tried.publish_answered else "whether it may publish, MQTT 3.1.1 does not say"
+    return f"{config.mqtt.host}:{config.mqtt.port} speaks MQTT {tried.protocol}; {said}; {heard}"

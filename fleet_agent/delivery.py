@@ -85,6 +85,7 @@ class Delivery:
         self._cursors = dict.fromkeys(CLASSES, 0)
         self._epoch = spool.epoch
         self._session = 0
+        self._birth_told_s = -float("inf")
 
     def plan_connection(self) -> ConnectionPlan:
         """Count one more session and return its will."""
@@ -96,15 +97,17 @@ class Delivery:
         """Forget what was in flight, and return the birth message."""
         self._in_flight.clear()
         self._cursors = dict.fromkeys(CLASSES, 0)
-        return self._retained(self._state(online=True, session=self._session))
+        self._birth_told_s = -float("inf")
+        return self._birth()
 
     def farewell(self) -> Outgoing:
         """Return the message of a clean stop."""
         return self._retained(replace(self._state(online=False, session=self._session), reason="stopped"))
 
     def take(self, now_s: float) -> list[Outgoing]:
-        """Return what is to be sent now, the most important first."""
+        """Return what is to be sent now, the most important first; a birth goes before messages."""
         self._forget_vanished()
+        births = self._birth_again(now_s)
         due = self._due(now_s)
         fresh = self._fresh(now_s)
         if fresh:
@@ -113,7 +116,7 @@ class Delivery:
             flight = self._in_flight[stored.row_id]
             flight.sent_s = now_s
             flight.attempts += 1
-        return [Outgoing(self._topic(stored.channel), stored.payload) for stored in (*due, *fresh)]
+        return births + [Outgoing(self._topic(s.channel), s.payload) for s in (*due, *fresh)]
 
     def next_due_s(self, now_s: float) -> float:
         """Return how long nothing in flight is due again; infinite when nothing is in flight."""
@@ -131,9 +134,33 @@ class Delivery:
         if self._spool.acknowledge(ack):
             self._keep_held()
 
+    def on_refused(self, what: str, why: str) -> None:
+        """Count what the broker does not let this cart do; the messages stay in the spool."""
+        log.warning("refused by the broker", cart=self._cart, what=what, why=why)
+        self._on_problem(what)
+
+    def _birth_again(self, now_s: float) -> list[Outgoing]:
+        """Say again what is held, once a round, when sending again and again has not helped.
+
+        A cloud that has forgotten this boot, or a new one, waits for numbers that were confirmed long ago.
+        """
+        longest_s = self._wait_s(MAX_RESEND_DOUBLINGS)
+        exhausted = any(
+            flight.attempts >= MAX_RESEND_DOUBLINGS and self._due_s(flight) <= now_s
+            for flight in self._in_flight.values()
+        )
+        if not exhausted or now_s - self._birth_told_s < longest_s:
+            return []
+        self._birth_told_s = now_s
+        log.warning("nothing is confirmed: telling the birth again", cart=self._cart)
+        self._on_problem("births_repeated")
+        return [self._birth()]
+
+    def _wait_s(self, doublings: int) -> float:
+        return self._resend_after_s * float(2**doublings)
+
     def _due_s(self, flight: _InFlight) -> float:
-        doublings = min(flight.attempts - 1, MAX_RESEND_DOUBLINGS)
-        return flight.sent_s + self._resend_after_s * float(2**doublings)
+        return flight.sent_s + self._wait_s(min(flight.attempts - 1, MAX_RESEND_DOUBLINGS))
 
     def _due(self, now_s: float) -> list[Stored]:
         late = [row_id for row_id, flight in self._in_flight.items() if self._due_s(flight) <= now_s]
@@ -169,6 +196,9 @@ class Delivery:
 
     def _topic(self, channel: str) -> str:
         return str(Topic(self._store, self._cart, channel))
+
+    def _birth(self) -> Outgoing:
+        return self._retained(self._state(online=True, session=self._session))
 
     def _retained(self, state: CartState) -> Outgoing:
         return Outgoing(self._topic("state"), encode_control(state), retain=True)

@@ -162,7 +162,10 @@ class ConnectionPlan:
 
 
 class Outbox(Protocol):
-    """What a transport sends and to whom it hands what it receives. Called from its thread only."""
+    """What a transport sends and to whom it hands what it receives. Called from its thread only.
+
+    Per connection: `plan_connection`, then watermarks that wait at the broker, then `on_connected`.
+    """
 
     def plan_connection(self) -> ConnectionPlan:
         """Count one more session and return its will. Called before every connect."""
@@ -178,6 +181,9 @@ class Outbox(Protocol):
 
     def on_received(self, payload: bytes) -> None:
         """Handle a payload of the subscribed topic: delete what it covers."""
+
+    def on_refused(self, what: str, why: str) -> None:
+        """Count what the broker does not let us do: `ack_refused` or `publish_refused`."""
 
     def farewell(self) -> Outgoing:
         """Return the message of a clean stop."""

@@ -1,7 +1,7 @@
 """A broker and a cloud in memory: the double of the MQTT transport.
 
-It stores what arrives the way the real cloud does (each sequence number once, gaps cover numbers) and
-answers with the watermark.
+It stores what arrives the way the real cloud does (each sequence number once; gaps, and what a birth no
+longer holds, cover numbers) and answers with the watermark.
 """
 
 import threading
@@ -40,7 +40,9 @@ class MemoryCloud:
         """Store one arrival."""
         topic = parse_topic(message.topic)
         if topic.channel == "state":
-            self.states.append(decode_state(message.topic, message.payload))
+            if not message.payload:
+                return
+            self._receive_state(decode_state(message.topic, message.payload))
             return
         decoded = decode_message(message.topic, message.payload).message
         key = (decoded.boot, topic.channel, decoded.seq)
@@ -50,6 +52,13 @@ class MemoryCloud:
         covered.add(decoded.seq)
         if isinstance(decoded, Gap):
             covered.update(range(decoded.first, decoded.last + 1))
+
+    def _receive_state(self, state: CartState) -> None:
+        self.states.append(state)
+        for held in state.held:
+            for channel in DATA_CHANNELS:
+                covered = self._covered.setdefault((held.boot, channel), set())
+                covered.update(range(getattr(held, channel) or 0))
 
     def watermark(self) -> bytes:
         """Return the payload that tells the cart what is stored."""

@@ -19,7 +19,11 @@ from amqtt.broker import Broker
 async def serve():
     broker = Broker({
         "listeners": {"default": {"type": "tcp", "bind": "127.0.0.1:" + sys.argv[1]}},
-        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+        "plugins": {
+            "amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True},
+            **({"amqtt.plugins.topic_checking.TopicAccessControlListPlugin":
+                {"acl": {"anonymous": [sys.argv[2]]}}} if sys.argv[2:] else {}),
+        },
     })
     await broker.start()
     await asyncio.Event().wait()
@@ -69,11 +73,16 @@ def mosquitto(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Broker]:
     broker.kill()
 
 
+def amqtt_broker(port: int, only_topic: str = "") -> Broker:
+    """Return amqtt, which knows only MQTT 3.1.1; with a topic, it refuses every other subscription."""
+    arguments = [str(port), *([only_topic] if only_topic else [])]
+    return Broker([sys.executable, "-W", "ignore", "-c", _AMQTT, *arguments], port)
+
+
 @pytest.fixture
 def amqtt(free_port: Callable[[], int]) -> Iterator[Broker]:
     """A running amqtt, which knows only MQTT 3.1.1."""
-    port = free_port()
-    broker = Broker([sys.executable, "-W", "ignore", "-c", _AMQTT, str(port)], port)
+    broker = amqtt_broker(free_port())
     broker.start()
     yield broker
     broker.kill()

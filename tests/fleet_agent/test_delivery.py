@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from fleet_agent.config import SpoolConfig
 from fleet_agent.delivery import Delivery
@@ -77,6 +78,66 @@ def test_what_is_not_confirmed_is_sent_again_later_and_later(spool: Spool) -> No
     assert out.take(30.0) == [first]
     assert out.take(89.0) == []
     assert out.take(90.0) == [first]
+
+
+def receive(cloud: MemoryCloud, messages: list[Outgoing]) -> None:
+    """Let a cloud have messages."""
+    for message in messages:
+        cloud.receive(message)
+
+
+def test_a_cloud_that_forgot_the_boot_is_told_again_what_is_held(spool: Spool) -> None:
+    """A connected cart whose cloud starts from nothing gets its watermark by itself, after 7.5 minutes."""
+    problems: list[str] = []
+    out = Delivery(
+        spool,
+        lambda *, online, session: replace(state(online=online, session=session), held=spool.held()),
+        store=STORE,
+        cart=CART,
+        max_in_flight=8,
+        resend_after_s=30.0,
+        on_problem=problems.append,
+    )
+    before, after = MemoryCloud(), MemoryCloud()
+    fill(spool, 0, 8)
+    before.receive(out.on_connected())
+    receive(before, out.take(0.0))
+    out.on_received(before.watermark())
+    assert spool.messages == 0
+    fill(spool, 0, 3)
+    for now_s in (0.0, 30.0, 90.0, 210.0):
+        receive(after, out.take(now_s))
+        out.on_received(after.watermark())
+    assert (spool.messages, after.states, problems) == (3, [], [])
+    assert out.next_due_s(210.0) == pytest.approx(240.0)
+    again = out.take(450.0)
+    assert channels(again) == ["state", "evt", "evt", "evt"]
+    assert again[0].retain
+    receive(after, again)
+    out.on_received(after.watermark())
+    assert (spool.messages, problems) == (0, ["births_repeated"])
+
+
+def test_a_birth_is_told_once_a_round(spool: Spool) -> None:
+    """A cloud that is down all night is told the birth no more often than each message."""
+    fill(spool, 0, 1)
+    out = delivery(spool)
+    out.on_connected()
+    sent = []
+    for minute in range(8 * 60):
+        if minute < 16:
+            spool.append("evt", partial(events, spool.boot_id, event_id=f"late{minute}"))
+        sent += channels(out.take(minute * 60.0))
+    assert 8 * 60 // 8 - 2 <= sent.count("state") <= 8 * 60 // 8
+
+
+def test_a_refusal_of_the_broker_is_counted(spool: Spool) -> None:
+    """What the broker does not allow is a counter of the cart, and nothing is deleted for it."""
+    fill(spool, 0, 1)
+    problems: list[str] = []
+    delivery(spool, problems=problems).on_refused("publish_refused", "Not authorized")
+    assert problems == ["publish_refused"]
+    assert spool.messages == 1
 
 
 def test_a_new_connection_sends_everything_again(spool: Spool) -> None:

@@ -21,7 +21,7 @@ from fleet_agent.transport_memory import MemoryCloud
 from fleet_agent.transport_mqtt import MqttTransport, read_password
 from fleet_protocol.messages import CartState, Events
 from tests.conftest import find_tool
-from tests.fleet_agent.conftest import Broker
+from tests.fleet_agent.conftest import Broker, amqtt_broker
 from tests.fleet_agent.worlds import CART, STORE, events, wait_for
 
 PREFIX = f"fleet/v1/{STORE}/{CART}"
@@ -30,13 +30,15 @@ PREFIX = f"fleet/v1/{STORE}/{CART}"
 class Cloud:
     """An ingest in miniature: stores what arrives and publishes the watermark."""
 
-    def __init__(self, port: int, ca_file: Path | None = None) -> None:
+    def __init__(self, port: int, ca_file: Path | None = None, user: tuple[str, str] | None = None) -> None:
         self.memory = MemoryCloud()
         self.acknowledge = True
         self._lock = threading.Lock()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="test-cloud", clean_session=False)
         if ca_file is not None:
             self._client.tls_set(str(ca_file))
+        if user is not None:
+            self._client.username_pw_set(*user)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe("fleet/v1/+/+/+", qos=1)
         self._client.on_message = self._on_message
@@ -67,9 +69,22 @@ def state(*, online: bool, session: int) -> CartState:
     return CartState(v=1, online=online, store=STORE, cart=CART, boot="a" * 16, session=session)
 
 
-def outbox(spool: Spool, resend_after_s: float = 30.0, kind: type[Delivery] = Delivery) -> Delivery:
+def outbox(
+    spool: Spool,
+    resend_after_s: float = 30.0,
+    kind: type[Delivery] = Delivery,
+    on_problem: Callable[[str], None] = lambda _: None,
+) -> Delivery:
     """Return a delivery over a spool."""
-    return kind(spool, state, store=STORE, cart=CART, max_in_flight=16, resend_after_s=resend_after_s)
+    return kind(
+        spool,
+        state,
+        store=STORE,
+        cart=CART,
+        max_in_flight=16,
+        resend_after_s=resend_after_s,
+        on_problem=on_problem,
+    )
 
 
 def transport(port: int, **settings: object) -> MqttTransport:
@@ -171,6 +186,73 @@ def test_a_cart_whose_spool_fails_is_not_said_to_be_online(
     way.start(outbox(spool, kind=FullDisk))
     wait_for(lambda: any(not s.online and s.reason is None for s in cloud.memory.states))
     way.stop(1.0)
+
+
+class FaultyOnce(Delivery):
+    """An outbox with a bug that shows at the first messages, and again at the first watermark."""
+
+    faults: int = 0
+
+    def take(self, now_s: float) -> list[Outgoing]:
+        """Fail once, for a reason that nobody foresaw."""
+        if self.faults == 0:
+            self.faults += 1
+            msg = "a bug while sending"
+            raise RuntimeError(msg)
+        return super().take(now_s)
+
+    def on_received(self, payload: bytes) -> None:
+        """Fail once as well."""
+        if self.faults == 1:
+            self.faults += 1
+            msg = "a bug while receiving"
+            raise RuntimeError(msg)
+        super().on_received(payload)
+
+
+@pytest.mark.mosquitto
+def test_a_bug_in_the_outbox_costs_a_connection_not_the_cart(
+    mosquitto: Broker, cloud: Cloud, spool: Spool
+) -> None:
+    """After an exception nobody foresaw the socket is cut, the will is sent, and the cart comes back."""
+    way = transport(mosquitto.port)
+    box = outbox(spool, kind=FaultyOnce)
+    way.start(box)
+    put(spool, way, 0, 20)
+    wait_for(lambda: spool.messages == 0)
+    assert isinstance(box, FaultyOnce)
+    assert box.faults == 2
+    assert sorted(cloud.stored_ids()) == sorted(f"e{i}" for i in range(20))
+    sessions = {s.session for s in cloud.memory.states if s.online}
+    wills = {s.session for s in cloud.memory.states if not s.online and s.reason is None}
+    assert len(sessions) == 3
+    assert wills <= sessions
+    assert len(wills) == 2
+    way.stop(5.0)
+
+
+def test_a_cart_that_may_not_hear_its_watermark_is_not_online(
+    free_port: Callable[[], int], spool: Spool
+) -> None:
+    """A refused subscription is counted and tried again; when it is granted everything is delivered."""
+    port = free_port()
+    problems: list[str] = []
+    locked, open_ = amqtt_broker(port, only_topic="fleet/v1/+/+/evt"), amqtt_broker(port)
+    locked.start()
+    way = transport(port)
+    way.start(outbox(spool, on_problem=problems.append))
+    put(spool, way, 0, 5)
+    wait_for(lambda: problems.count("ack_refused") >= 2)
+    assert not way.connected
+    locked.kill()
+    open_.start()
+    cloud = Cloud(port)
+    wait_for(lambda: spool.messages == 0)
+    assert set(problems) == {"ack_refused"}
+    assert len(cloud.stored_ids()) == 5
+    way.stop(5.0)
+    cloud.close()
+    open_.kill()
 
 
 @pytest.mark.mosquitto
