@@ -1,0 +1,237 @@
+"""Plans on the cart's disk: found by their key, checked before use, built when missing.
+
+    plans/<key>/<key>.plan      what the runtime loads
+    plans/<key>/plan.json       the key in full, sha256 and size of the plan, when it was built
+    plans/timing-<machine>.cache
+
+An entry is a folder that gets its name when it is whole. One process owns the cache.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fleet_agent import durable
+from fleet_agent.engines.contract import Backend, PlanRequest
+from fleet_agent.errors import PlanBuildError, StoreError
+from fleet_agent.plans.builder import OnProgress, build_plan
+from fleet_agent.plans.key import PlanKey
+from fleet_agent.ports import Clock
+
+SIDECAR = "plan.json"
+MAX_SIDECAR_BYTES = 65_536
+
+OnCount = Callable[[str], None]
+
+
+class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written beside a plan.
+
+    Attributes:
+        key: In full.
+        sha256: Of the plan.
+        size_bytes: Of the plan.
+        built_at_ms: By the cart's time of day.
+        build_s: How long it took.
+        recorded: Facts that are no part of the key, such as the power mode it was built in.
+    """
+
+    key: dict[str, Any]
+    sha256: str
+    size_bytes: int
+    built_at_ms: int
+    build_s: float
+    recorded: dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPlan:
+    """A plan that may be loaded.
+
+    Attributes:
+        path: The file.
+        key: Digest of its key.
+        fresh: It was built just now.
+    """
+
+    path: Path
+    key: str
+    fresh: bool
+
+
+class PlanCache:
+    """The plans of one cart.
+
+    Args:
+        folder: Of the plans; made if it is not there.
+        capacity_bytes: Most bytes of plans; the pinned ones may be more.
+        clock: For the order of use and the time-out of a build.
+        on_count: Called with a counter's name: `plans/hit`, `plans/absent`, `plans/corrupt`,
+            `plans/truncated`, `plans/foreign`, `plans/unreadable`, `plans/built`, `plans/evicted`,
+            `plans/leftover`, `plans/build_<cause>`.
+
+    Raises:
+        StoreError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, *, capacity_bytes: int, clock: Clock, on_count: OnCount) -> None:
+        self._folder = folder
+        self._capacity_bytes = capacity_bytes
+        self._clock = clock
+        self._count = on_count
+        try:
+            durable.make_folder(folder)
+            for _ in range(durable.sweep(folder)):
+                self._count("plans/leftover")
+        except OSError as error:
+            raise StoreError(f"{folder}: {error.strerror or error}") from error
+
+    def find(self, key: PlanKey) -> CachedPlan | None:
+        """Return a plan that is whole and of exactly this key; a damaged one is deleted and counted."""
+        entry = self._folder / key.digest
+        if not entry.is_dir():
+            self._count("plans/absent")
+            return None
+        cause = _damage(entry, key)
+        self._count(f"plans/{cause or 'hit'}")
+        if cause:
+            self.drop(key.digest)
+            return None
+        self._touch(entry)
+        return CachedPlan(_plan(entry), key.digest, fresh=False)
+
+    def build(
+        self,
+        backend: Backend,
+        key: PlanKey,
+        request: PlanRequest,
+        *,
+        timeout_s: float,
+        on_progress: OnProgress | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> CachedPlan:
+        """Build a plan and keep it.
+
+        Args:
+            backend: That builds it.
+            key: Of the plan.
+            request: From what; where it is written and its timing cache are the cache's business.
+            timeout_s: Longest time.
+            on_progress: Called in this thread.
+            cancelled: Set by another thread to end the build.
+
+        Raises:
+            PlanBuildError: no plan was built.
+            StoreError: the disk is full or broken.
+        """
+        entry = self._folder / key.digest
+        temporary = durable.incomplete(entry)
+        try:
+            temporary.mkdir()
+            request = replace(request, plan=temporary / f"{key.digest}.plan", timing_cache=self._timing(key))
+            built = build_plan(
+                backend,
+                request,
+                clock=self._clock,
+                timeout_s=timeout_s,
+                on_progress=on_progress,
+                cancelled=cancelled,
+            )
+            self._write_sidecar(temporary, key, built.seconds)
+            durable.remove(entry)
+            durable.publish_folder(temporary, entry)
+        except PlanBuildError as error:
+            self._count(f"plans/build_{error.cause}")
+            raise
+        except OSError as error:
+            raise StoreError(f"{entry}: {error.strerror or error}") from error
+        finally:
+            with suppress(OSError):
+                durable.remove(temporary)
+        self._count("plans/built")
+        return CachedPlan(_plan(entry), key.digest, fresh=True)
+
+    def drop(self, digest: str) -> None:
+        """Delete a plan: it is damaged, or the parity gate refused it."""
+        with suppress(OSError):
+            durable.remove(self._folder / digest)
+
+    def evict(self, pinned: Collection[str]) -> None:
+        """Delete the plans that were not used for longest, until the rest fits; never a pinned one."""
+        entries = [path for path in self._folder.iterdir() if path.is_dir() and path.name[0] != "."]
+        sizes = {path: _size(path) for path in entries}
+        used = sum(sizes.values())
+        for path in sorted(entries, key=_last_used):
+            if used <= self._capacity_bytes:
+                return
+            if path.name not in pinned:
+                self.drop(path.name)
+                self._count("plans/evicted")
+                used -= sizes[path]
+
+    def sweep_timings(self, key: PlanKey) -> None:
+        """Delete timings of kernels that were made for another runtime or device."""
+        for path in self._folder.glob("timing-*.cache"):
+            if path != self._timing(key):
+                with suppress(OSError):
+                    path.unlink()
+
+    def _timing(self, key: PlanKey) -> Path:
+        return self._folder / f"timing-{key.machine}.cache"
+
+    def _write_sidecar(self, folder: Path, key: PlanKey, build_s: float) -> None:
+        plan = folder / f"{key.digest}.plan"
+        sidecar = Sidecar(
+            key=key.document,
+            sha256=durable.file_sha256(plan),
+            size_bytes=plan.stat().st_size,
+            built_at_ms=self._clock.epoch_ms(),
+            build_s=build_s,
+            recorded=dict(key.recorded),
+        )
+        durable.write_file(folder / SIDECAR, msgspec.json.format(msgspec.json.encode(sidecar)))
+
+    def _touch(self, entry: Path) -> None:
+        """Remember the use in the sidecar's time; a disk that refuses only makes eviction less wise."""
+        now_ns = self._clock.epoch_ms() * 1_000_000
+        with suppress(OSError):
+            os.utime(entry / SIDECAR, ns=(now_ns, now_ns))
+
+
+def _plan(entry: Path) -> Path:
+    return entry / f"{entry.name}.plan"
+
+
+def _damage(entry: Path, key: PlanKey) -> str:
+    """Say what is wrong with an entry; empty: nothing."""
+    try:
+        with (entry / SIDECAR).open("rb") as file:
+            sidecar = msgspec.json.decode(file.read(MAX_SIDECAR_BYTES), type=Sidecar)
+        if sidecar.key != key.document:
+            return "foreign"
+        if _plan(entry).stat().st_size != sidecar.size_bytes:
+            return "truncated"
+        return "" if durable.file_sha256(_plan(entry)) == sidecar.sha256 else "corrupt"
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "unreadable"
+
+
+def _size(entry: Path) -> int:
+    total = 0
+    for path in entry.rglob("*"):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def _last_used(entry: Path) -> tuple[int, str]:
+    try:
+        return (entry / SIDECAR).stat().st_mtime_ns, entry.name
+    except OSError:
+        return 0, entry.name
