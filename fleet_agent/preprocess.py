@@ -1,4 +1,9 @@
-"""Frames to the network's input: letterboxed and normalised into one buffer that is used again."""
+"""Frames to the network's input: letterboxed and normalised straight into the engine's own memory.
+
+Of what OpenCV and NumPy offer the fastest was kept (`benchmarks/preprocess.py`): OpenCV shrinks and takes the
+colours apart, NumPy turns bytes into floats. Only the frame's own part of the input is written; what is
+beside it is padded once, and again only when a camera changes its resolution.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,29 +12,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fleet_agent.errors import EngineError
+from fleet_agent.letterbox import Letterbox, Placement, place
 from fleet_agent.manifest import InputSpec
 from fleet_agent.perception import Pixels, Tensor
 
+# A frame at least this many times the target on both sides is halved first, which OpenCV does four times
+# as fast. Lower, and too little is left for the mean over the area that ends it: pixels then differ by more
+# than a grey level from a mean over the whole area.
+HALVE_FROM = 4
 
-@dataclass(frozen=True, slots=True)
-class Letterbox:
-    """Where a frame lies in the network's input, as fractions of the input.
 
-    Attributes:
-        x: Left edge.
-        y: Top edge.
-        width: Width of the frame's picture.
-        height: Height of the frame's picture.
-    """
-
-    x: float
-    y: float
-    width: float
-    height: float
+def is_picture(pixels: NDArray[np.uint8]) -> bool:
+    """Return whether an array is a picture that `Preprocessor` takes: bytes, colour, at least one pixel."""
+    return pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.size > 0
 
 
 class Preprocessor:
-    """Fills the network's input. One thread owns it.
+    """Fills the network's input. One thread owns it, and nobody else writes into the input.
 
     Args:
         spec: What the network wants.
@@ -37,46 +37,130 @@ class Preprocessor:
     """
 
     def __init__(self, spec: InputSpec, batch: Tensor) -> None:
-        self._spec = spec
-        slots = len(batch)
-        self._canvas: Pixels = np.full((slots, spec.height, spec.width, 3), spec.pad, np.uint8)
-        self._batch = batch
-        # pixel * scale, minus mean, divided by std, folded into one factor and one offset.
-        std = np.asarray(spec.std, np.float32)
-        self._factor = (np.float32(spec.scale) / std).reshape(1, 3, 1, 1)
-        self._offset = (-np.asarray(spec.mean, np.float32) / std).reshape(1, 3, 1, 1)
+        self._rows = [_Row(spec, row) for row in batch]
+
+    @property
+    def slots(self) -> int:
+        """How many frames fit."""
+        return len(self._rows)
 
     def fill(self, frames: Sequence[Pixels]) -> list[Letterbox]:
-        """Write frames into the network's input.
+        """Write frames into the first rows of the network's input, and the pad colour into the others.
 
         Args:
-            frames: uint8 height x width x 3, blue first; 1 to B of any sizes.
+            frames: uint8 height x width x 3, blue first; at most B, of any sizes.
 
         Returns:
             Where each frame lies in the input.
-        """
-        boxes = [self._place(ix, pixels) for ix, pixels in enumerate(frames)]
-        canvas: NDArray[np.uint8] = self._canvas[: len(frames)]
-        if self._spec.color == "RGB":
-            canvas = canvas[..., ::-1]
-        batch = self._batch[: len(frames)]
-        np.multiply(canvas.transpose(0, 3, 1, 2), self._factor, out=batch)
-        batch += self._offset
-        return boxes
 
-    def _place(self, ix: int, pixels: Pixels) -> Letterbox:
-        spec = self._spec
+        Raises:
+            EngineError: there are more frames than rows.
+        """
+        if len(frames) > len(self._rows):
+            raise EngineError(f"{len(frames)} frames for an input of {len(self._rows)} rows")
+        for row in self._rows[len(frames) :]:
+            row.clear()
+        return [row.write(pixels) for row, pixels in zip(self._rows, frames, strict=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One resizing into memory that is used again."""
+
+    into: Pixels
+    method: int
+
+    def run(self, pixels: Pixels) -> Pixels:
+        height, width = self.into.shape[:2]
+        cv2.resize(pixels, (width, height), dst=self.into, interpolation=self.method)
+        return self.into
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How frames of one size come into a row.
+
+    Attributes:
+        size: Height and width of the frames.
+        steps: Resizings; none where the size is right already.
+        planes: 3 x h x w bytes, in the network's order of colours.
+        split: The same planes, blue first.
+        region: Where in the row they go, 3 x h x w.
+        letterbox: The same for the decoder.
+    """
+
+    size: tuple[int, int]
+    steps: tuple[_Step, ...]
+    planes: Pixels
+    split: list[Pixels]
+    region: Tensor
+    letterbox: Letterbox
+
+
+class _Row:
+    """One frame's part of the input."""
+
+    def __init__(self, spec: InputSpec, row: Tensor) -> None:
+        self._spec = spec
+        self._row = row
+        # pixel * scale, minus mean, divided by std, folded into one factor and one offset.
+        std = np.asarray(spec.std)
+        self._factor = (spec.scale / std).astype(np.float32).reshape(3, 1, 1)
+        self._offset = (-np.asarray(spec.mean) / std).astype(np.float32).reshape(3, 1, 1)
+        self._shifted = bool(self._offset.any())
+        self._way: _Way | None = None
+        self._pad()
+
+    def _pad(self) -> None:
+        self._row[:] = np.float32(self._spec.pad) * self._factor + self._offset
+
+    def clear(self) -> None:
+        """Have the pad colour everywhere: there is no frame for this row."""
+        if self._way is not None:
+            self._way = None
+            self._pad()
+
+    def write(self, pixels: Pixels) -> Letterbox:
+        """Have a frame in its place and the pad colour beside it."""
+        way = self._way
+        if way is None or way.size != pixels.shape[:2]:
+            self.clear()
+            way = self._way = self._way_of(pixels)
+        for step in way.steps:
+            pixels = step.run(pixels)
+        cv2.split(pixels, way.split)
+        np.multiply(way.planes, self._factor, out=way.region)
+        if self._shifted:
+            np.add(way.region, self._offset, out=way.region)
+        return way.letterbox
+
+    def _way_of(self, pixels: Pixels) -> _Way:
         height, width = pixels.shape[:2]
-        if not spec.letterbox:
-            cv2.resize(pixels, (spec.width, spec.height), dst=self._canvas[ix])
-            return Letterbox(0.0, 0.0, 1.0, 1.0)
-        scale = min(spec.width / width, spec.height / height)
-        w, h = max(1, round(width * scale)), max(1, round(height * scale))
-        x, y = (spec.width - w) // 2, (spec.height - h) // 2
-        canvas = self._canvas[ix]
-        canvas[:y], canvas[y + h :] = spec.pad, spec.pad
-        canvas[:, :x], canvas[:, x + w :] = spec.pad, spec.pad
-        # Shrinking by area keeps fine print from turning into noise; it is no slower at this size.
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        canvas[y : y + h, x : x + w] = cv2.resize(pixels, (w, h), interpolation=method)
-        return Letterbox(x / spec.width, y / spec.height, w / spec.width, h / spec.height)
+        placed = place(self._spec, width, height)
+        planes = np.empty((3, placed.height, placed.width), np.uint8)
+        blue_first = planes[::-1] if self._spec.color == "RGB" else planes
+        region = self._row[:, placed.y : placed.y + placed.height, placed.x : placed.x + placed.width]
+        steps = _steps(width, height, placed)
+        return _Way((height, width), steps, planes, list(blue_first), region, placed.letterbox)
+
+
+def _steps(width: int, height: int, placed: Placement) -> tuple[_Step, ...]:
+    """Return the resizings from a frame's size to its place in the input."""
+    steps: list[_Step] = []
+    while _may_halve(width, placed.width) and _may_halve(height, placed.height):
+        width, height = width // 2, height // 2
+        steps.append(_step(width, height, cv2.INTER_AREA))
+    if (width, height) != (placed.width, placed.height):
+        # Shrinking by area keeps fine print from turning into noise.
+        shrinks = width >= placed.width and height >= placed.height
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        steps.append(_step(placed.width, placed.height, method))
+    return tuple(steps)
+
+
+def _may_halve(side: int, target: int) -> bool:
+    return side >= HALVE_FROM * target and side % 2 == 0
+
+
+def _step(width: int, height: int, method: int) -> _Step:
+    return _Step(np.empty((height, width, 3), np.uint8), method)

@@ -2,22 +2,27 @@
 
 from collections.abc import Sequence
 
-from fleet_agent.decode import decode_center
+from fleet_agent.config import CameraConfig, CaptureConfig
+from fleet_agent.decoding import decode
 from fleet_agent.frame_buffer import Seen
-from fleet_agent.manifest import CenterDecoder, ModelManifest
+from fleet_agent.manifest import ModelManifest
 from fleet_agent.perception import PerceptionEngine
 from fleet_agent.ports import Clock
-from fleet_agent.preprocess import Preprocessor
+from fleet_agent.preprocess import Preprocessor, is_picture
 from fleet_agent.telemetry import Telemetry
 
 
 class Vision:
     """Looks at up to one frame per camera at once. One thread owns it.
 
+    A batch has a row for each camera. Rows without a frame, because a camera has none or delivers
+    something that is no picture, are filled with the pad colour and counted as `padded_slots`; the engine is
+    told how many rows hold frames, and one whose batch is free does not compute the others.
+
     Args:
         engine: The network.
         manifest: Of its model.
-        telemetry: Counts queue, preprocess, infer and decode.
+        telemetry: Counts queue, preprocess, infer and decode, and the counters above.
         clock: Time.
     """
 
@@ -38,6 +43,8 @@ class Vision:
     def look(self, batch: Sequence[Seen], wanted_s: float) -> None:
         """Fill in the detections of frames, at most one per camera.
 
+        A frame that is no picture gets none and is counted as its camera's `drop_decode`.
+
         Args:
             batch: Frames to look at.
             wanted_s: Since when perception wanted frames: a frame that was kept for later has not
@@ -49,16 +56,43 @@ class Vision:
         begun_s = self._clock.monotonic_s()
         for seen in batch:
             self._telemetry.time("queue", begun_s - max(seen.put_s, min(wanted_s, begun_s)))
+        pictures = self._pictures(batch)
+        missing = self._preprocessor.slots - len(pictures)
+        if missing > 0:
+            self._telemetry.count("padded_slots", missing)
+        if pictures:
+            self._run(pictures, begun_s)
+
+    def _pictures(self, batch: Sequence[Seen]) -> list[Seen]:
+        pictures = [seen for seen in batch if is_picture(seen.frame.pixels)]
+        if len(pictures) < len(batch):
+            for seen in batch:
+                if not is_picture(seen.frame.pixels):
+                    seen.detections = ()
+                    self._telemetry.count("drop_decode", camera=seen.frame.camera)
+        return pictures
+
+    def _run(self, batch: Sequence[Seen], begun_s: float) -> None:
         letterboxes = self._preprocessor.fill([seen.frame.pixels for seen in batch])
         filled_s = self._clock.monotonic_s()
         outputs = self._engine.infer(len(batch))
         inferred_s = self._clock.monotonic_s()
-        spec = self._manifest.decoder
-        assert isinstance(spec, CenterDecoder)  # noqa: S101
-        found = decode_center(outputs, spec, len(self._manifest.classes), letterboxes)
+        found = decode(outputs, self._manifest, letterboxes)
         decoded_s = self._clock.monotonic_s()
         for seen, detections in zip(batch, found, strict=True):
             seen.detections = tuple(detections)
         self._telemetry.time("preprocess", filled_s - begun_s)
         self._telemetry.time("infer", inferred_s - filled_s)
         self._telemetry.time("decode", decoded_s - inferred_s)
+
+
+def batch_window_s(cameras: Sequence[CameraConfig], capture: CaptureConfig) -> float:
+    """Return the longest wait for the other cameras' frames: half a frame period, and no longer than set.
+
+    Cameras of one rate that run on their own clocks are on average half a period apart: who waits longer
+    waits for the next frame and not for this one (NVIDIA's nvstreammux waits a whole period at most).
+    """
+    longest_s = capture.batch_window_ms / 1000.0
+    if not cameras:
+        return longest_s
+    return min(longest_s, 0.5 / max(camera.fps for camera in cameras))

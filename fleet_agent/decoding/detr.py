@@ -1,0 +1,64 @@
+"""DETR's head: `logits` B x Q x C' and `boxes` B x Q x 4; each query is one item or nothing, none overlap.
+
+With `background` the scores are a softmax whose last entry is "no object" (Carion et al. 2020, arXiv
+2005.12872); without, a sigmoid for each class (Deformable DETR, RT-DETR, RF-DETR).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fleet_agent.decoding.activations import sigmoid, softmax
+from fleet_agent.decoding.detections import (
+    Found,
+    bounded,
+    first_of_each,
+    on_frames,
+    output,
+    seen,
+    surest,
+)
+from fleet_agent.errors import EngineError
+from fleet_agent.letterbox import Letterbox
+from fleet_agent.manifest import DetrDecoder
+from fleet_agent.perception import Tensor
+
+
+def decode_detr(
+    outputs: Mapping[str, Tensor], spec: DetrDecoder, classes: int, letterboxes: Sequence[Letterbox]
+) -> Found:
+    """Find the queries of all frames that are sure enough.
+
+    Args:
+        outputs: Of the engine, by name.
+        spec: Names of the outputs and thresholds.
+        classes: How many the manifest lists.
+        letterboxes: Where each frame lies in the input; their number is that of the frames.
+
+    Raises:
+        EngineError: an output is missing or not of the agreed shape.
+    """
+    logits, boxes = _outputs(outputs, spec, classes, len(letterboxes))
+    scores = softmax(logits)[..., :-1] if spec.background else sigmoid(logits)
+    best = scores.max(axis=2)
+    usable = (best >= spec.score_threshold) & np.isfinite(boxes).all(axis=2) & (logits < np.inf).all(axis=2)
+    frame_ix, query_ix = np.nonzero(usable)
+    corners = on_frames(boxes[frame_ix, query_ix], frame_ix, letterboxes)
+    score = best[frame_ix, query_ix]
+    order = surest(frame_ix, score)
+    order = order[seen(corners)[order]]
+    order = order[first_of_each(frame_ix[order], spec.max_detections)]
+    class_scores = bounded(scores[frame_ix[order], query_ix[order]])
+    return Found(frame_ix[order], score[order], corners[order], class_scores, class_scores.argmax(axis=1))
+
+
+def _outputs(
+    outputs: Mapping[str, Tensor], spec: DetrDecoder, classes: int, frames: int
+) -> tuple[Tensor, Tensor]:
+    logits, boxes = output(outputs, spec.logits), output(outputs, spec.boxes)
+    wanted = classes + spec.background
+    if logits.ndim != 3 or logits.shape[0] < frames or logits.shape[2] != wanted:
+        raise EngineError(f"output {spec.logits!r} is {logits.shape}, not N x queries x {wanted}")
+    if boxes.shape != (*logits.shape[:2], 4):
+        raise EngineError(f"output {spec.boxes!r} is {boxes.shape}, not N x queries x 4")
+    return logits[:frames], boxes[:frames]
