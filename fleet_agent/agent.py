@@ -84,7 +84,12 @@ class Agent:
         self._telemetry = Telemetry()
         self._identity = _identity(config, cameras, manifest, spool)
         self._reporter = Reporter(
-            self._identity, spool=spool, telemetry=self._telemetry, clock=clock, wake=transport.wake
+            self._identity,
+            spool=spool,
+            telemetry=self._telemetry,
+            clock=clock,
+            wake=transport.wake,
+            on_late=on_event or (lambda _: None),
         )
         self._buffers = {camera.name: self._buffer(camera.name) for camera in cameras}
         vision = Vision(engine, manifest, telemetry=self._telemetry, clock=clock)

@@ -11,6 +11,7 @@ from fleet_agent.host import Host
 from fleet_agent.ports import Clock
 from fleet_agent.spool import Spool
 from fleet_agent.telemetry import Telemetry, rounded
+from fleet_agent.unwritten import UnwrittenEvents
 from fleet_agent.wire import Identity, item_message, label_message, window_message
 
 log = structlog.get_logger()
@@ -28,6 +29,7 @@ class Reporter:
         telemetry: What a window contains.
         clock: Time.
         wake: Tells the transport that there is something new.
+        on_late: Told of each item event that became durable only after the spool had failed.
 
     Attributes:
         session_id: The shopping trip that coming events belong to.
@@ -41,6 +43,7 @@ class Reporter:
         telemetry: Telemetry,
         clock: Clock,
         wake: Callable[[], None],
+        on_late: Callable[[ItemEvent], None] = lambda _: None,
     ) -> None:
         self._identity = identity
         self._spool = spool
@@ -52,6 +55,7 @@ class Reporter:
         self._evicted = 0
         self._labels = 0
         self._lock = threading.Lock()
+        self._unwritten = UnwrittenEvents(self._append_item, telemetry=telemetry, on_late=on_late)
         self.session_id: str | None = None
 
     def event_id(self, number: int) -> str:
@@ -59,15 +63,15 @@ class Reporter:
         return f"{self._identity.boot}-{number}"
 
     def item(self, event: ItemEvent) -> bool:
-        """Make an item event durable; False, counted and logged, when the spool cannot."""
-        try:
-            self._spool.append("evt", lambda seq: item_message(self._identity, event, seq))
-        except SpoolError as error:
-            log.warning("item event lost", cart=self._identity.cart, why=str(error))
-            self._telemetry.count("spool_failed")
-            return False
+        """Make an item event durable; False when the spool cannot: then it waits and is tried again.
+
+        Not for several threads at once: the deciding thread calls this and `close_window`.
+        """
+        return self._unwritten.write(event)
+
+    def _append_item(self, event: ItemEvent) -> None:
+        self._spool.append("evt", lambda seq: item_message(self._identity, event, seq))
         self._wake()
-        return True
 
     def label(self, label: Label) -> None:
         """Make a label durable.
@@ -87,6 +91,7 @@ class Reporter:
 
     def close_window(self) -> None:
         """Write the window that ends now and begin the next; a failure is logged and its counts lost."""
+        self._unwritten.retry()
         evicted = self._spool.evicted
         if evicted > self._evicted:
             self._telemetry.count("spool_evicted", evicted - self._evicted)
