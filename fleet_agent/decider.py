@@ -14,6 +14,8 @@ from fleet_agent.errors import EngineError
 from fleet_agent.events import ItemEvent
 from fleet_agent.frame_buffer import FrameBuffer, Seen
 from fleet_agent.fusion import Decision, fuse
+from fleet_agent.health.pace import Pace
+from fleet_agent.manifest import ModelManifest
 from fleet_agent.movement import (
     Span,
     evidence_of,
@@ -23,7 +25,6 @@ from fleet_agent.movement import (
     next_live,
     span_of,
 )
-from fleet_agent.manifest import ModelManifest
 from fleet_agent.perception import Detection, Frame
 from fleet_agent.ports import Clock
 from fleet_agent.reporter import Reporter
@@ -49,6 +50,7 @@ class Decider:
         reporter: Where events and windows go.
         clock: Time.
         on_event: Told each durable item event.
+        heartbeat: Told what comes next and how many seconds it will wait, before it begins.
     """
 
     def __init__(
@@ -62,15 +64,19 @@ class Decider:
         reporter: Reporter,
         clock: Clock,
         on_event: Callable[[ItemEvent], None] | None,
+        heartbeat: Callable[[str, float], None] = lambda _doing, _wait_s: None,
     ) -> None:
         self._config = config
         self._manifest = manifest
         self._vision = vision
         self._buffers = buffers
+        # Those that are looked through: all, unless the pace says otherwise.
+        self._looking: Mapping[str, FrameBuffer] = buffers
         self._telemetry = telemetry
         self._reporter = reporter
         self._clock = clock
         self._on_event = on_event
+        self._heartbeat = heartbeat
         self._condition = clock.condition()
         self._poked = False
         self._stopping = False
@@ -91,7 +97,7 @@ class Decider:
     def on_frame(self, frame: Frame) -> None:
         """Take a frame of a capture thread."""
         now_s = self._clock.monotonic_s()
-        wanted = now_s >= self._wanted_s
+        wanted = now_s >= self._wanted_s and frame.camera in self._looking
         resting = self._moving_since_s is None
         self._buffers[frame.camera].put(frame, now_s, wanted=wanted and resting)
         if wanted:
@@ -107,6 +113,18 @@ class Decider:
         """Note a settled change."""
         self._changes.append(change)
         self._moving_since_s = None
+        self._poke()
+
+    def set_pace(self, pace: Pace) -> None:
+        """Look more or less from now on, and through all cameras or some."""
+        model = self._config.model
+        idle_fps = model.idle_inference_fps if pace.idle else 0.0
+        self._idle_period_s = 1.0 / idle_fps if idle_fps > 0 else math.inf
+        self._active_period_s = 1.0 / (model.active_inference_fps * pace.active_share)
+        names = self._buffers.keys() if pace.cameras is None else pace.cameras & self._buffers.keys()
+        self._looking = {name: self._buffers[name] for name in self._buffers if name in names}
+        if self._moving_since_s is None:
+            self._want_after(self._idle_period_s)
         self._poke()
 
     def stop(self) -> None:
@@ -127,6 +145,7 @@ class Decider:
     def run(self) -> None:
         """Work until `stop`."""
         while not self._stopping:
+            self._heartbeat("decide", 0.0)
             now_s = self._clock.monotonic_s()
             if self._changes:
                 self._decide(self._changes.popleft())
@@ -139,10 +158,11 @@ class Decider:
     def _sleep(self, now_s: float) -> None:
         until_s = self._window_end_s
         # A frame that comes when one is wanted wakes us; one that came before is waiting for its time.
-        if self._wanted_s > now_s and any(buffer.has_new for buffer in self._buffers.values()):
+        if self._wanted_s > now_s and any(buffer.has_new for buffer in self._looking.values()):
             until_s = min(until_s, self._wanted_s)
         with self._condition:
             if not self._poked and until_s > now_s:
+                self._heartbeat("sleep", until_s - now_s)
                 self._condition.wait(until_s - now_s)
             self._poked = False
 
@@ -161,7 +181,7 @@ class Decider:
 
     def _idle_batch(self, now_s: float) -> list[Seen]:
         self._wait_for_others()
-        taken = {name: buffer.take(now_s) for name, buffer in self._buffers.items()}
+        taken = {name: buffer.take(now_s) for name, buffer in self._looking.items()}
         for name, seen in taken.items():
             if seen is not None:
                 self._idle_looks[name].append(seen)
@@ -169,17 +189,17 @@ class Decider:
 
     def _wait_for_others(self) -> None:
         """Give the cameras that are a little late a chance to be in the same batch."""
-        if not any(buffer.has_new for buffer in self._buffers.values()):
+        if not any(buffer.has_new for buffer in self._looking.values()):
             return
         with self._condition:
             self._condition.wait_for(
-                lambda: self._stopping or all(buffer.has_new for buffer in self._buffers.values()),
+                lambda: self._stopping or all(buffer.has_new for buffer in self._looking.values()),
                 self._config.capture.batch_window_ms / 1000.0,
             )
 
     def _live_batch(self, since_s: float) -> list[Seen]:
         span = self._span(since_s, math.inf)
-        frames = frames_in(self._buffers, span)
+        frames = frames_in(self._looking, span)
         budget = self._config.capture.event_frames
         chosen = [next_live(seen, span, budget) for seen in frames.values()]
         return [seen for seen in chosen if seen is not None]
@@ -201,7 +221,7 @@ class Decider:
 
     def _decide(self, change: WeightChange) -> None:
         span = self._span(change.started_s, change.moved_s)
-        frames = frames_in(self._buffers, span)
+        frames = frames_in(self._looking, span)
         for batch in last_batches(frames, self._config.capture.event_frames):
             self._run_vision(batch, change.settled_s)
         begun_s = self._clock.monotonic_s()

@@ -102,8 +102,10 @@ class LiveCamera:
             FrameDecodeError: this frame is damaged.
         """
         deadline_s = self._clock.monotonic_s() + timeout_s
+        # A read that hangs in its driver and comes back late must not touch what was opened meanwhile.
+        capture = self._capture
         while True:
-            if self._capture is None or not self._capture.grab():
+            if capture is None or not capture.grab():
                 raise CameraLostError(self.name, "it stopped delivering")
             captured_s = self._clock.monotonic_s()
             if captured_s >= self._due_s:
@@ -111,7 +113,7 @@ class LiveCamera:
             if captured_s >= deadline_s:
                 return None
         self._due_s = max(self._due_s + 1.0 / self._config.fps, captured_s)
-        done, pixels = self._capture.retrieve()
+        done, pixels = capture.retrieve()
         if not done or pixels is None:
             raise FrameDecodeError(self.name, "a frame is damaged")
         return Frame(self.name, np.asarray(pixels, dtype=np.uint8), captured_s)

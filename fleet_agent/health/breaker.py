@@ -6,12 +6,14 @@ processor, no plans), until one run was healthy. A power cut counts as a crash, 
 the same trace as one.
 """
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import structlog
+from msgspec import Meta
 
 from fleet_agent.config import HealthConfig
 
@@ -20,6 +22,8 @@ log = structlog.get_logger()
 SCHEMA = 1
 # Starts remembered: more than any sensible limit, and the file stays one disk block.
 MOST_STARTS = 64
+# Longest name of a stage.
+MOST_HUNG = 64
 # A file larger than this is not ours.
 MAX_FILE_BYTES = 65_536
 
@@ -46,10 +50,12 @@ class BreakerState:
     Attributes:
         starts_ms: When runs began that have not ended well, oldest first.
         tripped: The loop was found and no run has been healthy since.
+        hung: The stage that hung when the watchdog ended the run before; empty when it did not.
     """
 
     starts_ms: tuple[int, ...] = ()
     tripped: bool = False
+    hung: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +65,13 @@ class BreakerDecision:
     Attributes:
         safe_mode: Start with the least that can go wrong.
         crashes: Starts within the window that did not end well.
+        hung: The stage that hung when the watchdog ended the run before; empty when it did not.
         damaged: What was remembered could not be read.
     """
 
     safe_mode: bool
     crashes: int
+    hung: str = ""
     damaged: bool = False
 
 
@@ -76,7 +84,7 @@ def on_start(state: BreakerState, now_ms: int, limits: BreakerLimits) -> tuple[B
     recent = tuple(at for at in state.starts_ms if at >= oldest_ms)
     tripped = state.tripped or len(recent) >= limits.starts
     after = BreakerState((*recent, now_ms)[-MOST_STARTS:], tripped)
-    return after, BreakerDecision(tripped, len(recent))
+    return after, BreakerDecision(tripped, len(recent), state.hung)
 
 
 def on_clean_stop(state: BreakerState) -> BreakerState:
@@ -87,6 +95,15 @@ def on_clean_stop(state: BreakerState) -> BreakerState:
 def on_healthy(state: BreakerState) -> BreakerState:
     """Forget all: the next start is a normal one."""
     return BreakerState() if state != BreakerState() else state
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    """The file."""
+
+    schema: int
+    starts_ms: Annotated[list[Annotated[int, Meta(ge=0, le=2**53)]], Meta(max_length=MOST_STARTS)]
+    tripped: bool
+    hung: Annotated[str, Meta(max_length=MOST_HUNG)] = ""
 
 
 class CrashBreaker:
@@ -128,6 +145,11 @@ class CrashBreaker:
             self._state = on_healthy(self._state)
             self._save()
 
+    def hung(self, stage: str) -> None:
+        """Note why the watchdog is about to end this run: the next one reports it."""
+        self._state = replace(self._state, hung=stage[:MOST_HUNG])
+        self._save()
+
     def stopped(self) -> None:
         """Note a clean stop."""
         if self._state.starts_ms:
@@ -149,9 +171,10 @@ class CrashBreaker:
         return state or BreakerState(), state is None
 
     def _save(self) -> None:
-        content = {"schema": SCHEMA, "starts_ms": self._state.starts_ms, "tripped": self._state.tripped}
+        state = self._state
+        stored = _Stored(SCHEMA, list(state.starts_ms), state.tripped, state.hung)
         try:
-            _write(self._path, json.dumps(content).encode())
+            _write(self._path, msgspec.json.encode(stored))
         except OSError as error:
             log.warning("starts are not writable", file=str(self._path), why=str(error))
 
@@ -161,17 +184,12 @@ def parse_state(raw: bytes) -> BreakerState | None:
     if len(raw) > MAX_FILE_BYTES:
         return None
     try:
-        content = json.loads(raw)
-    except (ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, or a number of too many digits
+        stored = msgspec.json.decode(raw, type=_Stored)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    if stored.schema != SCHEMA:
         return None
-    starts, tripped = content.get("starts_ms"), content.get("tripped")
-    if not isinstance(starts, list) or not isinstance(tripped, bool) or len(starts) > MOST_STARTS:
-        return None
-    if not all(type(at) is int and 0 <= at < 2**53 for at in starts):
-        return None
-    return BreakerState(tuple(starts), tripped)
+    return BreakerState(tuple(stored.starts_ms), stored.tripped, stored.hung)
 
 
 def _write(path: Path, content: bytes) -> None:

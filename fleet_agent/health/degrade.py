@@ -36,7 +36,7 @@ class LadderLimits:
     Attributes:
         hot_c: Pressed from here.
         cool_c: Calm below.
-        late_share: Pressed from here; calm below 70 % of it.
+        late_share: Pressed from here; calm below 45 % of it.
         late_decision_ms: Pressed from here; calm below 70 % of it.
         low_memory_bytes: Pressed below; calm from 150 % of it.
         degrade_after_s: Pressure lasts this long before a step down.
@@ -88,6 +88,8 @@ class _Verdict(Enum):
 
 # A measure is calm again below this share of where it presses: what hysteresis is made of.
 CALM_SHARE = 0.7
+# One level up may double the inferences per second, and with them their share of the time.
+CALM_INFER_SHARE = 0.45
 CALM_MEMORY = 1.5
 
 
@@ -129,7 +131,7 @@ def _verdicts(pressure: Pressure, limits: LadderLimits) -> dict[str, _Verdict]:
     if pressure.throttled is not None:
         found["throttled"] = _Verdict.PRESSED if pressure.throttled else _Verdict.CALM
     if pressure.infer_share is not None:
-        found["slow"] = _above(pressure.infer_share, limits.late_share, limits.late_share * CALM_SHARE)
+        found["slow"] = _above(pressure.infer_share, limits.late_share, limits.late_share * CALM_INFER_SHARE)
     if pressure.decision_ms is not None:
         high = limits.late_decision_ms
         found["late"] = _above(pressure.decision_ms, high, high * CALM_SHARE)
