@@ -58,6 +58,7 @@ class EngineInfo:
         device: Such as `cpu`, `cuda`, or the GPU's name.
         precision: Of the ONNX file.
         plan: First 12 characters of the plan's key; empty where there is no plan.
+        note: What is not as it was asked for, such as a CUDA graph that the GPU refused; empty: nothing.
     """
 
     backend: str
@@ -65,10 +66,12 @@ class EngineInfo:
     device: str
     precision: Precision
     plan: str = ""
+    note: str = ""
 
     def __str__(self) -> str:
         plan = f" plan {self.plan}" if self.plan else ""
-        return f"{self.backend} {self.version} {self.precision} on {self.device}{plan}"
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.backend} {self.version} {self.precision} on {self.device}{plan}{note}"
 
 
 class PerceptionEngine(Protocol):

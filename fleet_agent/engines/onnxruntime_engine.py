@@ -8,13 +8,27 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from fleet_agent.engines.fitting import (
+    TensorFacts,
+    check_cameras,
+    check_frames,
+    check_input,
+    check_names,
+    check_outputs,
+    wanted_outputs,
+)
+from fleet_agent.engines.onnxruntime_provider import CPU_PROVIDER, Provider
+from fleet_agent.engines.ownership import Ownership
 from fleet_agent.errors import EngineError
 from fleet_agent.manifest import ModelManifest, Precision
 from fleet_agent.perception import EngineInfo, Tensor
 
-PROVIDERS = ["CPUExecutionProvider"]
 # 3 is "error": warnings of ONNX Runtime are about its own optimisations.
 LOG_ERRORS = 3
+# A detector of a cart has some megabytes; a file of this size does not fit into a cart's memory twice.
+MAX_ONNX_BYTES = 1 << 30
+# A provider's first inferences choose algorithms and allocate; the third is as fast as the thousandth.
+WARM_UP_RUNS = 3
 
 
 class OnnxRuntimeModel:
@@ -27,82 +41,104 @@ class OnnxRuntimeModel:
         manifest: Of that folder.
         precision: Which of its artifacts.
         threads: Threads of one inference.
+        provider: What computes.
 
     Raises:
-        EngineError: the file is not the manifest's, cannot be loaded, or does not fit it.
+        EngineError: the file is not the manifest's, cannot be loaded, or does not fit it; or the provider is
+            not there, or cannot run all of the network.
     """
 
     def __init__(
-        self, directory: Path, manifest: ModelManifest, *, precision: Precision = "fp32", threads: int = 1
+        self,
+        directory: Path,
+        manifest: ModelManifest,
+        *,
+        precision: Precision = "fp32",
+        threads: int = 1,
+        provider: Provider = CPU_PROVIDER,
     ) -> None:
         self.manifest = manifest
         self.precision = precision
-        self._session: Any = self._load(directory, threads)
-        self._check_input()
-        self.output_names = [output.name for output in self._session.get_outputs()]
-        self.engine(1).infer(1)
+        self.provider = provider
+        provider.check_present()
+        path, document, sha256 = _read_artifact(directory, manifest, precision)
+        self._session: Any = self._open(path, document, sha256, threads)
+        self.fixed_batch = check_input(manifest, [_facts(entry) for entry in self._session.get_inputs()])
+        check_names(manifest, [_facts(entry) for entry in self._session.get_outputs()])
+        self._check_answers()
 
-    def _load(self, directory: Path, threads: int) -> Any:
-        artifact = self.manifest.artifacts.get(self.precision)
-        if artifact is None:
-            raise EngineError(f"{directory} has no {self.precision} artifact")
-        path = directory / artifact.file
+    def _open(self, path: Path, document: bytes, sha256: str, threads: int) -> Any:
+        spec = self.manifest.input
+        providers = self.provider.arguments(
+            sha256=sha256,
+            precision=self.precision,
+            input_name=spec.name,
+            image=(spec.height, spec.width),
+        )
         try:
-            document = path.read_bytes()
-        except OSError as error:
-            raise EngineError(f"{path}: {error.strerror}") from error
-        digest = hashlib.sha256(document).hexdigest()
-        if digest != artifact.sha256:
-            raise EngineError(f"{path} is not the manifest's model: its sha256 is {digest}")
+            session = onnxruntime.InferenceSession(document, self._options(threads), providers=providers)
+        except Exception as error:  # ONNX Runtime raises its own classes and plain RuntimeErrors
+            raise EngineError(f"{path}: {error}") from error
+        self.provider.check_chosen(session)
+        return session
+
+    def _options(self, threads: int) -> Any:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = LOG_ERRORS
         # Spinning threads make inference 2 % faster and an idle cart burn a core.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            session = onnxruntime.InferenceSession(document, options, providers=PROVIDERS)
-        except Exception as error:  # ONNX Runtime raises its own classes and plain RuntimeErrors
-            raise EngineError(f"{path}: {error}") from error
-        if session.get_providers() != PROVIDERS:
-            raise EngineError(f"ONNX Runtime chose {session.get_providers()} instead of {PROVIDERS}")
-        return session
+        if self.provider.name != "cpu":
+            # Without it, nodes that the provider does not know run on the CPU, and nobody is told.
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        return options
 
-    def _check_input(self) -> None:
+    def _check_answers(self) -> None:
+        """Run the network once: symbolic shapes say little, its answers say all."""
+        rows = self.fixed_batch or 1
         spec = self.manifest.input
-        inputs = {entry.name: entry for entry in self._session.get_inputs()}
-        if list(inputs) != [spec.name]:
-            raise EngineError(f"the model's inputs are {sorted(inputs)}, the manifest says {spec.name!r}")
-        shape = inputs[spec.name].shape
-        if shape[1:] != [3, spec.height, spec.width]:
-            raise EngineError(
-                f"the model wants {shape}, the manifest says N x 3 x {spec.height} x {spec.width}"
-            )
-        if isinstance(shape[0], int):
-            raise EngineError(f"the model has a fixed batch of {shape[0]}; a free one is needed")
+        answers = self._run(np.zeros((rows, 3, spec.height, spec.width), np.float32))
+        facts = {name: TensorFacts(name, array.shape, array.dtype.name) for name, array in answers.items()}
+        check_outputs(self.manifest, facts, rows)
 
-    def engine(self, cameras: int) -> "OnnxRuntimeEngine":
-        """Return an engine with an input of its own.
+    def engine(self, cameras: int, *, owns_model: bool = False) -> "OnnxRuntimeEngine":
+        """Return an engine with an input of its own, warmed up.
 
         Args:
             cameras: Rows of its input.
+            owns_model: Whether closing the engine closes the model, for whoever wants one engine only.
+
+        Raises:
+            EngineError: the network's batch is fixed to another number.
         """
-        return OnnxRuntimeEngine(self, cameras)
+        check_cameras(self.fixed_batch, cameras)
+        return OnnxRuntimeEngine(self, cameras, owns_model=owns_model)
 
     def run(self, batch: Tensor) -> Mapping[str, Tensor]:
         """Run the network on rows; may be called from several threads.
 
+        Args:
+            batch: N x 3 x height x width; N is the network's batch where that is fixed.
+
+        Returns:
+            What the manifest's decoder reads, float32.
+
         Raises:
             EngineError: ONNX Runtime failed, or the model is closed.
         """
+        return {name: np.asarray(array, np.float32) for name, array in self._run(batch).items()}
+
+    def _run(self, batch: Tensor) -> dict[str, Any]:
         session = self._session
         if session is None:
             raise EngineError("the model is closed")
+        names = wanted_outputs(self.manifest)
         try:
-            arrays = session.run(self.output_names, {self.manifest.input.name: batch})
+            arrays = session.run(names, {self.manifest.input.name: batch})
         except Exception as error:  # ONNX Runtime raises its own classes and plain RuntimeErrors
             raise EngineError(f"ONNX Runtime: {error}") from error
-        return dict(zip(self.output_names, arrays, strict=True))
+        return dict(zip(names, arrays, strict=True))
 
     def close(self) -> None:
         """Give the memory back."""
@@ -114,18 +150,24 @@ class OnnxRuntimeEngine:
 
     Args:
         model: Loaded; closed by whoever loaded it.
-        cameras: Rows of the input.
+        cameras: Rows of the input; more than 0.
+        owns_model: Whether closing the engine closes the model.
     """
 
-    def __init__(self, model: OnnxRuntimeModel, cameras: int) -> None:
+    def __init__(self, model: OnnxRuntimeModel, cameras: int, *, owns_model: bool = False) -> None:
         self._model = model
+        self._owns_model = owns_model
+        self._ownership = Ownership()
         spec = model.manifest.input
-        self._input: Tensor = np.zeros((max(1, cameras), 3, spec.height, spec.width), np.float32)
+        self._input: Tensor = np.zeros((cameras, 3, spec.height, spec.width), np.float32)
+        for _ in range(WARM_UP_RUNS):
+            model.run(self._input)
 
     @property
     def info(self) -> EngineInfo:
         """Runtime and precision."""
-        return EngineInfo("onnxruntime", onnxruntime.__version__, "cpu", self._model.precision)
+        model = self._model
+        return EngineInfo("onnxruntime", onnxruntime.__version__, str(model.provider), model.precision)
 
     @property
     def input(self) -> Tensor:
@@ -133,12 +175,45 @@ class OnnxRuntimeEngine:
         return self._input
 
     def infer(self, frames: int) -> Mapping[str, Tensor]:
-        """Run the network on the first rows.
+        """Run the network on the first rows, or on all where its batch is fixed.
 
         Raises:
             EngineError: ONNX Runtime failed, or the model is closed.
+            EngineBusyError: another thread is in here.
         """
-        return self._model.run(self._input[:frames])
+        check_frames(frames, len(self._input))
+        with self._ownership:
+            whole = self._model.fixed_batch is not None
+            return self._model.run(self._input if whole else self._input[:frames])
 
     def close(self) -> None:
-        """Nothing of its own is held."""
+        """Close the model if it is the engine's own."""
+        if self._owns_model:
+            self._model.close()
+
+
+def _read_artifact(directory: Path, manifest: ModelManifest, precision: Precision) -> tuple[Path, bytes, str]:
+    artifact = manifest.artifacts.get(precision)
+    if artifact is None:
+        raise EngineError(f"{directory} has no {precision} artifact")
+    path = directory / artifact.file
+    try:
+        if path.stat().st_size > MAX_ONNX_BYTES:
+            raise EngineError(f"{path}: more than {MAX_ONNX_BYTES} bytes are no model of a cart")
+        document = path.read_bytes()
+    except OSError as error:
+        raise EngineError(f"{path}: {error.strerror}") from error
+    digest = hashlib.sha256(document).hexdigest()
+    if digest != artifact.sha256:
+        raise EngineError(f"{path} is not the manifest's model: its sha256 is {digest}")
+    return path, document, digest
+
+
+# ONNX Runtime's names of types, as in `tensor(float)`.
+_TYPES = {"float": "float32", "float16": "float16", "double": "float64"}
+
+
+def _facts(entry: Any) -> TensorFacts:
+    shape = tuple(size if isinstance(size, int) else None for size in entry.shape)
+    name = entry.type.removeprefix("tensor(").removesuffix(")")
+    return TensorFacts(entry.name, shape, _TYPES.get(name, name))
