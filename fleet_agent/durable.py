@@ -5,6 +5,7 @@ after all its bytes are on the disk. What is being removed is renamed back to su
 name without the prefix is always whole, and `sweep` may delete the rest, if only one process writes.
 """
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -36,6 +37,32 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         sync_folder(folder.parent)
+
+
+class FolderLock:
+    """Holds a folder for one process; a killed process lets go.
+
+    Args:
+        folder: Made if it is not there.
+
+    Raises:
+        OSError: another process holds it, or it cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        make_folder(folder)
+        self._descriptor: int | None = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.release()
+            raise OSError(error.errno, "another agent uses it", str(folder)) from error
+
+    def release(self) -> None:
+        """Let go; calling twice is harmless."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -131,6 +131,11 @@ def end(slots: Slots) -> Slots:
     return replace(slots, attempt=None)
 
 
+def tried_base(slots: Slots, model: str) -> Slots:
+    """Write down that the configured model is being tried: it is offered at boot when it changes."""
+    return replace(slots, base=model)
+
+
 def promote(slots: Slots, slot: Slot) -> Slots:
     """Put a model that passed the gate into the current slot and close the attempt.
 

@@ -77,7 +77,7 @@ class PlanCache:
             `plans/leftover`, `plans/build_<cause>`.
 
     Raises:
-        StoreError: the folder cannot be made.
+        StoreError: the folder cannot be written, or another process uses it.
     """
 
     def __init__(self, folder: Path, *, capacity_bytes: int, clock: Clock, on_count: OnCount) -> None:
@@ -86,7 +86,7 @@ class PlanCache:
         self._clock = clock
         self._count = on_count
         try:
-            durable.make_folder(folder)
+            self._lock = durable.FolderLock(folder)
             for _ in range(durable.sweep(folder)):
                 self._count("plans/leftover")
         except OSError as error:
@@ -181,6 +181,10 @@ class PlanCache:
             if path != self._timing(key):
                 with suppress(OSError):
                     path.unlink()
+
+    def close(self) -> None:
+        """Let another process use the folder; calling twice is harmless."""
+        self._lock.release()
 
     def _timing(self, key: PlanKey) -> Path:
         return self._folder / f"timing-{key.machine}.cache"

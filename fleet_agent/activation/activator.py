@@ -1,0 +1,225 @@
+"""A new model goes live, or the old one stays: the function that the update lifecycle calls.
+
+Stages: `verified` (signature and every sha256, a copy in the cart's store), `building` (the plan, in a
+child process), `selftest` (the parity gate), `active` (the slots are switched). Each is written down
+before it begins. Until the last write the cart boots into the old model, after it into the new one;
+nothing in between is seen. What is left over from an attempt is deleted when it ends or at the next boot.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from fleet_agent.activation.boot import Boot
+from fleet_agent.activation.outcomes import Activated, ActivationProgress, OnProgress, Opened, reason
+from fleet_agent.activation.slots import Slot, Slots, Stage, begin, end, loops, promote, tried_base
+from fleet_agent.activation.store import Offer, StoredModel, read_offer
+from fleet_agent.activation.trial import Trial
+from fleet_agent.activation.workshop import Workshop
+from fleet_agent.errors import ActivationError, StoreError
+
+log = structlog.get_logger()
+
+
+class Activator:
+    """Activates models on one cart, one at a time. Any thread may call `activate`.
+
+    Args:
+        workshop: Its parts; closed by `close`.
+    """
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._with = workshop
+        self._busy = threading.Lock()
+
+    @property
+    def slots(self) -> Slots:
+        """What is current, what was good before, and what is being tried."""
+        return self._with.slots.slots
+
+    def open_at_boot(self) -> Opened:
+        """Return an engine that works: current, else last good, else the base model on ONNX Runtime.
+
+        A slot whose plan is lost runs on ONNX Runtime meanwhile; `Opened.pending` is what to activate in
+        the background. Every fallback is logged, counted as `activation/fallback_<what>`, and returned.
+
+        Raises:
+            ModelError: not even the base model can be opened.
+        """
+        with self._busy:
+            return Boot(self._with).open()
+
+    def activate(
+        self,
+        directory: Path,
+        *,
+        on_progress: OnProgress | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> Activated:
+        """Put a model live. The engine that serves goes on serving and is not touched.
+
+        Args:
+            directory: The model's folder; it is copied into the store and not needed afterwards.
+            on_progress: Told of each step, in this thread, besides the cart's own listener.
+            cancelled: Set by another thread to end it.
+
+        Returns:
+            The new engine, for the caller to hand to the thread that runs it, and what was measured.
+
+        Raises:
+            ActivationError: refused; carries the stage, the reason and the parity report if there is one.
+                The slots are as they were.
+        """
+        if not self._busy.acquire(blocking=False):
+            raise ActivationError("verified", "another activation is running")
+        try:
+            activated = _Attempt(self._with, directory, on_progress, cancelled).run()
+        finally:
+            self._busy.release()
+        self._with.on_count("activation/activated")
+        log.info("model_activated", model=activated.manifest.digest, engine=str(activated.engine.info))
+        return activated
+
+    def activate_in_background(
+        self, directory: Path, on_done: Callable[[Activated | ActivationError], None]
+    ) -> threading.Thread:
+        """Start `activate` in a thread of its own.
+
+        Args:
+            directory: The model's folder.
+            on_done: Called in that thread with what came of it.
+        """
+
+        def work() -> None:
+            try:
+                on_done(self.activate(directory))
+            except ActivationError as error:
+                on_done(error)
+
+        thread = threading.Thread(target=work, name="activation", daemon=True)
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        """Let another process use the store; calling twice is harmless."""
+        self._with.plans.close()
+        self._with.lock.release()
+
+
+class _Attempt:
+    """One activation, from its first step to its end."""
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        directory: Path,
+        on_progress: OnProgress | None,
+        cancelled: threading.Event | None,
+    ) -> None:
+        self._with = workshop
+        self._directory = directory
+        self._listener = on_progress
+        self._cancelled = cancelled
+        self._stage: Stage = "verified"
+        self._name = ""
+
+    def run(self) -> Activated:
+        try:
+            return self._run()
+        except ActivationError as error:
+            self._refused(error)
+            raise
+        except Exception as error:  # whatever a library does, the cart goes on with the model it has
+            refusal = ActivationError(self._stage, reason(error))
+            self._refused(refusal)
+            raise refusal from error
+        finally:
+            self._clean()
+
+    def _run(self) -> Activated:
+        offer = read_offer(self._directory)
+        self._name = offer.name
+        self._refuse_loops(offer)
+        if self._directory == self._with.base:
+            file = self._with.slots
+            file.save(tried_base(file.slots, offer.name))
+        self._step("verified", None)
+        model = self._with.store.admit(offer)
+        self._refuse_missing(model)
+        passed = Trial(
+            model,
+            backend=self._with.backend,
+            reference=self._with.reference,
+            plans=self._with.plans,
+            settings=self._with.settings,
+            clock=self._with.clock,
+            on_count=self._with.on_count,
+            on_stage=self._step,
+            on_progress=self._tell,
+            cancelled=self._cancelled,
+        ).run()
+        try:
+            self._step("active", passed.plan)
+            slot = self._switch(model, passed.plan)
+        except BaseException:
+            passed.engine.close()
+            raise
+        return Activated(passed.engine, model.manifest, model.directory, slot, passed.report, model.signed_by)
+
+    def _switch(self, model: StoredModel, plan: str | None) -> Slot:
+        slot = Slot(
+            model=model.name,
+            precision=self._with.settings.precision,
+            backend=self._with.backend.name,
+            plan=plan,
+            activated_at_ms=self._with.clock.epoch_ms(),
+        )
+        file = self._with.slots
+        file.save(promote(file.slots, slot))
+        return slot
+
+    def _step(self, stage: Stage, plan: str | None) -> None:
+        """Write a step down before it is taken, and tell of it."""
+        self._stage = stage
+        if self._cancelled is not None and self._cancelled.is_set():
+            raise ActivationError(stage, "the activation was cancelled")
+        file, now_ms = self._with.slots, self._with.clock.epoch_ms()
+        file.save(begin(file.slots, self._name, stage, plan=plan, now_ms=now_ms))
+        self._tell(ActivationProgress(self._name, stage))
+
+    def _tell(self, progress: ActivationProgress) -> None:
+        self._with.on_progress(progress)
+        if self._listener is not None:
+            self._listener(progress)
+
+    def _refuse_loops(self, offer: Offer) -> None:
+        file, now_ms = self._with.slots, self._with.clock.epoch_ms()
+        if loops(file.slots, offer.name, now_ms):
+            self._with.on_count("activation/loop")
+            raise ActivationError(
+                "verified", "it was begun again and again and never ended: it is left alone for a day"
+            )
+
+    def _refuse_missing(self, model: StoredModel) -> None:
+        precision = self._with.settings.precision
+        if precision not in model.manifest.artifacts:
+            raise ActivationError("verified", f"the model has no {precision} artifact")
+
+    def _refused(self, error: ActivationError) -> None:
+        self._with.on_count(f"activation/refused_{error.stage}")
+        log.warning("model_refused", model=self._name[:16], stage=error.stage, why=error.why)
+        file = self._with.slots
+        # A loop stays written down, or it would begin anew.
+        if not loops(file.slots, self._name, self._with.clock.epoch_ms()):
+            with suppress(StoreError):
+                file.save(end(file.slots))
+
+    def _clean(self) -> None:
+        """Delete models and plans that no slot names."""
+        slots = self._with.slots.slots
+        self._with.store.clean(slots.models)
+        with suppress(OSError):
+            self._with.plans.evict(slots.plans)

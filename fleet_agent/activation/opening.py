@@ -1,0 +1,159 @@
+"""From a cart's settings to its activator and the engine it starts with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from fleet_agent.activation.activator import Activator
+from fleet_agent.activation.outcomes import ActivationProgress, Fallback, OnCount, OnProgress, Opened
+from fleet_agent.activation.signing import trusted_keys
+from fleet_agent.activation.slots import SlotFile
+from fleet_agent.activation.store import ModelStore
+from fleet_agent.activation.trial import TrialSettings
+from fleet_agent.activation.workshop import Workshop
+from fleet_agent.config import CartConfig
+from fleet_agent.durable import FolderLock
+from fleet_agent.engines.backends import BackendChoice, choose_backend
+from fleet_agent.engines.onnxruntime_backend import OnnxRuntimeBackend
+from fleet_agent.errors import StoreError
+from fleet_agent.manifest import load_manifest
+from fleet_agent.plans.cache import PlanCache
+from fleet_agent.ports import Clock
+
+log = structlog.get_logger()
+
+SHIPPED_KEYS = Path(__file__).parent.parent / "models" / "keys"
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a cart starts with.
+
+    Attributes:
+        opened: The engine.
+        activator: For updates; None where the store cannot be used, and the cart runs its base model.
+    """
+
+    opened: Opened
+    activator: Activator | None
+
+
+def start(
+    config: CartConfig, base: Path, *, clock: Clock, on_count: OnCount, on_progress: OnProgress | None = None
+) -> Started:
+    """Open the store and the engine; a store that cannot be used costs the updates, not the cart.
+
+    Args:
+        config: Settings.
+        base: Folder of the configured or shipped model.
+        clock: Time.
+        on_count: Called with a counter's name for each thing that happened.
+        on_progress: Told of each step of each activation.
+
+    Raises:
+        SignatureError: a trusted key is broken.
+        EngineError: the named backend cannot be used.
+        ModelError: not even the base model can be opened.
+    """
+    try:
+        activator = open_store(config, base, clock=clock, on_count=on_count, on_progress=on_progress)
+    except StoreError as error:
+        on_count("activation/fallback_store")
+        log.warning("fallback_at_boot", what="store", why=str(error))
+        return Started(_open_without_store(config, base, Fallback("store", str(error))), None)
+    try:
+        return Started(activator.open_at_boot(), activator)
+    except BaseException:
+        activator.close()
+        raise
+
+
+def open_store(
+    config: CartConfig, base: Path, *, clock: Clock, on_count: OnCount, on_progress: OnProgress | None = None
+) -> Activator:
+    """Return the activator of a cart; see `start`.
+
+    Raises:
+        StoreError: the store's folder cannot be written, or another process uses it.
+        SignatureError: a trusted key is broken.
+        EngineError: the named backend cannot be used.
+    """
+    trusted = None
+    if config.model.require_signature:
+        trusted = trusted_keys(Path(config.model.trusted_keys) if config.model.trusted_keys else SHIPPED_KEYS)
+    choice = _choose(config)
+    folder = store_directory(config)
+    try:
+        lock = FolderLock(folder)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror or error}") from error
+    try:
+        return Activator(
+            Workshop(
+                lock=lock,
+                slots=SlotFile(folder / "slots.json"),
+                store=ModelStore(folder / "models", trusted),
+                plans=PlanCache(
+                    _plan_directory(config),
+                    capacity_bytes=config.model.plan_cache_mb * MEGABYTE,
+                    clock=clock,
+                    on_count=on_count,
+                ),
+                backend=choice.backend,
+                reference=OnnxRuntimeBackend(threads=config.model.threads),
+                base=base,
+                base_is_configured=bool(config.model.directory),
+                settings=_settings(config),
+                clock=clock,
+                on_count=on_count,
+                on_progress=on_progress or _silent,
+            )
+        )
+    except BaseException:
+        lock.release()
+        raise
+
+
+def store_directory(config: CartConfig) -> Path:
+    """Return where a cart keeps the models it activated."""
+    if config.model.store_directory:
+        return Path(config.model.store_directory)
+    return Path(config.spool.path).parent / "models"
+
+
+def _plan_directory(config: CartConfig) -> Path:
+    if config.model.plan_directory:
+        return Path(config.model.plan_directory)
+    return Path(config.spool.path).parent / "plans"
+
+
+def _choose(config: CartConfig) -> BackendChoice:
+    choice = choose_backend(config.model)
+    log.info("backend_chosen", backend=str(choice))
+    return choice
+
+
+def _settings(config: CartConfig) -> TrialSettings:
+    model = config.model
+    return TrialSettings(
+        precision=model.precision,
+        cameras=max(1, len(config.cameras)),
+        workspace_mb=model.workspace_mb,
+        optimization_level=model.optimization_level,
+        build_timeout_s=model.build_timeout_s,
+        latency_budget_ms=model.latency_budget_ms or None,
+    )
+
+
+def _open_without_store(config: CartConfig, base: Path, why: Fallback) -> Opened:
+    manifest = load_manifest(base)
+    engine = OnnxRuntimeBackend(threads=config.model.threads).open(
+        base, manifest, precision="fp32", cameras=max(1, len(config.cameras))
+    )
+    return Opened(engine, manifest, base, "base", (why,), None, None)
+
+
+def _silent(_: ActivationProgress) -> None:
+    """Tell nobody."""

@@ -1,0 +1,46 @@
+"""What activation and boot work with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet_agent.activation.outcomes import OnCount, OnProgress
+from fleet_agent.activation.slots import SlotFile
+from fleet_agent.activation.store import ModelStore
+from fleet_agent.activation.trial import TrialSettings
+from fleet_agent.durable import FolderLock
+from fleet_agent.engines.contract import Backend
+from fleet_agent.plans.cache import PlanCache
+from fleet_agent.ports import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """All that activation works with; made by `fleet_agent.activation.opening`.
+
+    Attributes:
+        lock: Of the store.
+        slots: Of the store.
+        store: Models.
+        plans: Plans.
+        backend: That runs models on this cart.
+        reference: ONNX Runtime on the CPU.
+        base: Folder of the configured or shipped model.
+        base_is_configured: The cart's owner named it.
+        settings: How engines are made here.
+        clock: Time.
+        on_count: Called with a counter's name.
+        on_progress: Told of each step.
+    """
+
+    lock: FolderLock
+    slots: SlotFile
+    store: ModelStore
+    plans: PlanCache
+    backend: Backend
+    reference: Backend
+    base: Path
+    base_is_configured: bool
+    settings: TrialSettings
+    clock: Clock
+    on_count: OnCount
+    on_progress: OnProgress
