@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import structlog
 
 from fleet_control.errors import ShutdownError
-from fleet_control.ingest.dead_letters import REFUSED_BY_WAREHOUSE, DeadLetter
+from fleet_control.ingest.dead_letters import REFUSED_BY_WAREHOUSE, DeadLetter, RecentLetters
 from fleet_control.ingest.decoding import Accepted, Rejected, reject
 from fleet_control.ingest.parts import (
     BuiltPart,
@@ -52,11 +52,13 @@ class Durable:
         entries: In the ledger now.
         letters: In `dead_letters` now.
         messages_stored: Messages with rows, states included.
+        refused_again: Messages whose rows were refused and that were in `dead_letters` before.
     """
 
     entries: list[LedgerEntry]
     letters: list[DeadLetter]
     messages_stored: int
+    refused_again: int
 
 
 class _Refused:
@@ -78,23 +80,29 @@ class Committer:
         self._abandon = abandon
         self._pause_s = FIRST_PAUSE_S
 
-    def commit(self, plan: Plan) -> Durable:
+    def commit(self, plan: Plan, recent: RecentLetters) -> Durable:
         """Return once everything in the plan is durable.
+
+        Args:
+            plan: What to write.
+            recent: Letters that are durable: an ingest that died between a letter and its ledger entry
+                meets the message again, and the refusal of its rows too.
 
         Raises:
             ShutdownError: the service stops; what is durable by then is recognised at the next start.
         """
         rows = self._store([*message_parts(plan.messages), states_part(plan.states)])
-        refused = [(item.delivery, why) for item, why in rows]
-        letters = [*plan.letters, *(reject(delivery, REFUSED_BY_WAREHOUSE, why) for delivery, why in refused)]
+        refused = [reject(item.delivery, REFUSED_BY_WAREHOUSE, why) for item, why in rows]
+        fresh = [x for x in refused if x.letter not in recent]
+        letters = [*plan.letters, *fresh]
         for letter, why in self._store([letters_part(letters)]):
             _log.error("a dead letter was refused by the warehouse", topic=letter.topic, why=why)
-        refused_ids = {id(delivery) for delivery, _ in refused}
+        refused_ids = {id(x.delivery) for x in refused}
         stored = [m for m in plan.messages if id(m.delivery) not in refused_ids]
-        entries = [*_stored_entries(stored), *_letter_entries(letters)]
+        entries = [*_stored_entries(stored), *_letter_entries([*plan.letters, *plan.unentered, *refused])]
         self.commit_entries(entries)
         kept = len(plan.messages) + len(plan.states) - len(refused)
-        return Durable(entries, [x.letter for x in letters], kept)
+        return Durable(entries, [x.letter for x in letters], kept, len(refused) - len(fresh))
 
     def commit_entries(self, entries: Sequence[LedgerEntry]) -> None:
         """Write ledger entries; a ledger that refuses them stops everything.

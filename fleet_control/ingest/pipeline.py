@@ -147,7 +147,7 @@ class Pipeline:
         self._look_up(batch.items)
         memory = self.memory
         plan = make_plan(batch.items, memory.ledger, memory.presences, memory.recent_letters)
-        durable = self._committer.commit(plan)
+        durable = self._committer.commit(plan, memory.recent_letters)
         self._remember(plan, durable)
         self._transport.ack([item.delivery.token for item in batch.items])
         self._settled += len(batch.items)
@@ -189,7 +189,7 @@ class Pipeline:
         metrics = self._metrics
         metrics.messages.labels("stored").inc(durable.messages_stored)
         metrics.messages.labels("dead_letter").inc(len(durable.letters))
-        metrics.messages.labels("duplicate").inc(plan.duplicates)
+        metrics.messages.labels("duplicate").inc(plan.duplicates + durable.refused_again)
         metrics.messages.labels("superseded").inc(plan.superseded)
         metrics.commit_s.observe(took_s)
         metrics.batch_messages.observe(len(batch.items))

@@ -35,6 +35,7 @@ class Plan:
         messages: New messages, in order of arrival.
         states: States that count.
         letters: Messages for `dead_letters`.
+        unentered: Letters that were durable before, and whose ledger entry an earlier ingest died over.
         settlements: Ranges that are settled apart from the messages themselves.
         presences: What changed, by (store, cart).
         touched: (store, cart, boot) whose watermark is to be told.
@@ -45,6 +46,7 @@ class Plan:
     messages: list[Accepted] = field(default_factory=list)
     states: list[StateRow] = field(default_factory=list)
     letters: list[Rejected] = field(default_factory=list)
+    unentered: list[Rejected] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)
     presences: dict[tuple[str, str], Presence] = field(default_factory=dict)
     touched: dict[tuple[str, str, str], None] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class _Planner:
         self._presences = presences
         self._recent = recent
         self._settled: dict[tuple[str, str, str], SeqSet] = {}
+        self._filed: set[tuple[str, str]] = set()
 
     def take(self, item: Incoming) -> None:
         match item:
@@ -92,13 +95,28 @@ class _Planner:
     def _take_letter(self, item: Rejected) -> None:
         if item.key is not None and item.letter.store is not None:
             self.plan.touched[item.letter.store, item.key.cart, item.key.boot] = None
-        came_before = item.delivery.redelivered and item.letter in self._recent
-        if came_before or (item.key is not None and self._is_settled(item.key)):
+        if item.key is not None and self._is_settled(item.key):
             self.plan.duplicates += 1
             return
-        self.plan.letters.append(item)
+        if self._was_filed(item):
+            self.plan.duplicates += 1
+            if item.key is not None:
+                self.plan.unentered.append(item)
+        else:
+            self.plan.letters.append(item)
+            self._filed.add((item.letter.topic, item.letter.payload_sha256))
         if item.key is not None:
             self._settle(item.key, item.key.seq)
+
+    def _was_filed(self, item: Rejected) -> bool:
+        """Tell whether this very message is in `dead_letters`, and not only one of the same bytes.
+
+        With an identity, equal bytes are one message, however it came. Without one they are only if the
+        broker sends it again: somebody may say the same nonsense twice.
+        """
+        again = item.key is not None or item.delivery.redelivered or item.delivery.retained
+        letter = item.letter
+        return again and (letter in self._recent or (letter.topic, letter.payload_sha256) in self._filed)
 
     def _take_state(self, item: StateAccepted) -> None:
         state = item.state

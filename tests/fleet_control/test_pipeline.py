@@ -9,18 +9,23 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fleet_control.ingest.batch import BatchLimits
-from fleet_control.ingest.ledger import MessageKey
+from fleet_control.ingest.dead_letters import RecentLetters
+from fleet_control.ingest.decoding import Rejected, decode
+from fleet_control.ingest.ledger import Ledger, MessageKey
 from fleet_control.ingest.memory import MemoryBroker, MemoryTransport, MemoryWarehouse
 from fleet_control.ingest.metrics import OUTCOMES, IngestMetrics
 from fleet_control.ingest.pipeline import Pipeline
+from fleet_control.ingest.plan import make_plan
 from fleet_protocol.messages import AnyMessage, CartState, Watermark, decode_ack
 from tests.fleet_control.wire import (
     BOOT,
     CART,
     OTHER_BOOT,
     STORE,
+    delivery,
     envelope,
     events,
     gap,
@@ -252,6 +257,115 @@ def test_any_order_with_repeats_and_crashes_stores_each_message_once(
         assert MessageKey(CART, boot, "evt", max(numbers)) in last.pipeline.memory.ledger
         seen = last.pipeline.memory.ledger.watermark(CART, boot)
         assert (seen.evt if seen else -1) == mark
+
+
+def wrong(seq: int) -> bytes:
+    """Return a message whose version is unknown and whose identity can be read."""
+    return raw({**envelope(seq), "v": 9, "kind": "window"})
+
+
+def refuse_odd_events(table: str, row: dict[str, object]) -> str | None:
+    """Refuse every message of events with an odd number."""
+    seq = row.get("seq")
+    return "too odd" if table == "events_raw" and isinstance(seq, int) and seq % 2 else None
+
+
+# One time for all copies: a message that is sent again is the same bytes.
+BEGAN_MS = now_ms()
+
+
+def publish_all(broker: MemoryBroker, sent: list[tuple[str, int]], *, again: bool = False) -> None:
+    """Publish messages by kind; again: only those that a cart can send again because it numbered them."""
+    for kind, n in sent:
+        if kind == "events":
+            send(broker, events(n, rows=1, t0=BEGAN_MS))
+        elif kind == "wrong":
+            broker.publish(TEL, wrong(n))
+        elif not again:
+            broker.publish(TEL, f"nonsense {n}".encode())
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["events", "wrong", "nonsense"]), st.integers(0, 7)),
+        min_size=1,
+        max_size=12,
+        unique=True,
+    ),
+    st.lists(st.tuples(st.sampled_from(["before", "after"]), st.integers(1, 5), st.booleans()), max_size=3),
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_letter_is_filed_once_however_often_ingest_dies(
+    sent: list[tuple[str, int]], deaths: list[tuple[str, int, bool]]
+) -> None:
+    """Killed around any append, with the broker's copies and with the cart's own: one letter, one entry."""
+    broker, warehouse = MemoryBroker(), MemoryWarehouse()
+    warehouse.refuses = refuse_odd_events
+    publish_all(broker, sent)
+    for when, dies_at, forgets in deaths:
+        appends = itertools.count(1)
+
+        def die(_table: str, dies_at: int = dies_at, appends: Iterator[int] = appends) -> None:
+            if next(appends) == dies_at:
+                raise Crash
+
+        setattr(warehouse, f"{when}_append", die)
+        Ingest(broker, warehouse, BatchLimits(rows=4, wait_s=0.01)).run_until_death()
+        setattr(warehouse, f"{when}_append", lambda _table: None)
+        if forgets:
+            publish_all(broker, sent, again=True)
+    last = Ingest(broker, warehouse).run().settle()
+    publish_all(broker, sent, again=True)
+    last.settle().stop()
+
+    numbered = Counter((kind, n) for kind, n in sent if kind == "wrong" or (kind == "events" and n % 2))
+    letters = Counter(row["payload_sha256"] for row in warehouse.rows("dead_letters"))
+    assert set(letters.values()) <= {1}
+    assert len(letters) == len(numbered) + sum(kind == "nonsense" for kind, _ in sent)
+    entries = Counter((row["channel"], row["seq"]) for row in warehouse.rows("ingest_ledger"))
+    assert entries == {("tel" if k == "wrong" else "evt", n): 1 for k, n in sent if k != "nonsense"}
+    received, became = balance(last)
+    assert received == became
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_watermark_passes_a_letter_whose_entry_was_never_written() -> None:
+    """An ingest that died between a letter and its entry writes the entry when the message comes again."""
+    for comes_by in ("broker", "cart"):
+        broker, warehouse = MemoryBroker(), MemoryWarehouse()
+        broker.publish(TEL, wrong(0))
+
+        def die(table: str) -> None:
+            if table == "ingest_ledger":
+                raise Crash
+
+        warehouse.before_append = die
+        Ingest(broker, warehouse).run_until_death()
+        warehouse.before_append = lambda _table: None
+        if comes_by == "cart":
+            broker.unacknowledged.clear()
+            broker.publish(TEL, wrong(0))
+        Ingest(broker, warehouse).run().settle().stop()
+
+        assert told(broker)[BOOT].tel == 0
+        assert len(warehouse.rows("dead_letters")) == 1
+
+
+def test_nonsense_said_twice_is_filed_twice_but_retained_nonsense_once() -> None:
+    """Without an identity two arrivals are two letters; a retained one arrives at every start."""
+    broker, warehouse = MemoryBroker(), MemoryWarehouse()
+    for _ in range(2):
+        broker.publish(TEL, b"nonsense")
+        Ingest(broker, warehouse).run().settle().stop()
+    assert len(warehouse.rows("dead_letters")) == 2
+
+    recent = RecentLetters()
+    retained = decode(replace(delivery(f"{TEL[:-3]}state", b"nonsense"), retained=True))
+    assert isinstance(retained, Rejected)
+    assert make_plan([retained], Ledger(), {}, recent).letters == [retained]
+    recent.add(retained.letter.topic, retained.letter.payload_sha256)
+    assert make_plan([retained], Ledger(), {}, recent).letters == []
 
 
 def test_one_row_the_warehouse_refuses_is_put_aside_and_the_others_are_stored() -> None:
