@@ -1,32 +1,36 @@
 """One cart: cameras and scale in, item events and telemetry out. Many live in one process.
 
-Threads: one per camera, one for the scale, one that decides, and the transport's own. All of them
-sleep until something happens.
+Threads: one per camera, one for the scale, one that decides, one that looks after the others, and the
+transport's own. All of them sleep until something happens.
 """
 
-import random
 import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
-from fleet_agent.capture import Backoff, CaptureLoop
 from fleet_agent.config import CartConfig
 from fleet_agent.decider import Decider
 from fleet_agent.delivery import Delivery
 from fleet_agent.events import ItemEvent, Label
 from fleet_agent.frame_buffer import FrameBuffer
+from fleet_agent.health.camera_watch import CameraWatch, camera_limits
+from fleet_agent.health.caretaker import Caretaker
+from fleet_agent.health.guard import GuardedEngine
+from fleet_agent.health.monitor import Surroundings
+from fleet_agent.health.pace import Pace, halved
+from fleet_agent.health.sense import Sense
+from fleet_agent.health.watch import Heartbeats
 from fleet_agent.host import hardware_name
 from fleet_agent.manifest import ModelManifest
-from fleet_agent.perception import PerceptionEngine
+from fleet_agent.perception import Frame, PerceptionEngine
 from fleet_agent.ports import CameraSource, Clock, ScaleSource, Transport
 from fleet_agent.reporter import Reporter
-from fleet_agent.settling import SettleLimits
+from fleet_agent.senses import SenseMaker
 from fleet_agent.spool import Spool
 from fleet_agent.telemetry import Telemetry
 from fleet_agent.vision import Vision
-from fleet_agent.weighing import WeighingLoop
 from fleet_agent.wire import Identity, state_message
 from fleet_protocol.messages import CartState
 
@@ -34,6 +38,8 @@ log = structlog.get_logger()
 
 # What a clean stop leaves the transport, at least, of the time it was given.
 LEAST_FAREWELL_S = 0.5
+# Pause after an unforeseen error of the deciding thread: a fault that lasts must not heat the cart.
+AFTER_FAILURE_S = 1.0
 
 
 def agent_version() -> str:
@@ -60,6 +66,8 @@ class Agent:
         clock: Time.
         on_event: Called with every item event once it is durable in the spool, from the agent's
             thread; must not block.
+        surroundings: Who is told how the agent is, and what happens when it hangs; None: nobody and
+            nothing, as is right for one of many agents in a process.
     """
 
     def __init__(
@@ -74,14 +82,16 @@ class Agent:
         transport: Transport,
         clock: Clock,
         on_event: Callable[[ItemEvent], None] | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         self._config = config
         self._spool = spool
         self._transport = transport
         self._clock = clock
-        self._stopping = threading.Event()
+        self._stopping = clock.event()
         self._stopped = False
         self._telemetry = Telemetry()
+        self._beats = Heartbeats(clock)
         self._identity = _identity(config, cameras, manifest, spool)
         self._reporter = Reporter(
             self._identity,
@@ -92,52 +102,77 @@ class Agent:
             on_late=on_event or (lambda _: None),
         )
         self._buffers = {camera.name: self._buffer(camera.name) for camera in cameras}
-        vision = Vision(engine, manifest, telemetry=self._telemetry, clock=clock)
+        self._engine = GuardedEngine(engine, self._beats, config.health.stuck_decider_s)
         self._decider = Decider(
             config,
             manifest,
-            vision=vision,
+            vision=Vision(self._engine, manifest, telemetry=self._telemetry, clock=clock),
             buffers=self._buffers,
             telemetry=self._telemetry,
             reporter=self._reporter,
             clock=clock,
             on_event=on_event,
+            heartbeat=self._heartbeat,
         )
-        self._threads = [self._capture_thread(camera) for camera in cameras]
-        if scale is not None:
-            self._threads.append(self._scale_thread(scale))
-        self._decider_thread = self._thread("decide", self._decider.run)
+        limits = camera_limits(config.health)
+        self._watches = {c.name: CameraWatch(c.name, limits, self._telemetry) for c in cameras}
+        self._senses = self._make_senses(cameras, scale)
+        self._pace = Pace()
+        self._care = Caretaker(
+            config,
+            clock=clock,
+            telemetry=self._telemetry,
+            beats=self._beats,
+            cameras=self._watches,
+            senses=self._senses,
+            engine=self._engine,
+            spool_works=lambda: self._reporter.works,
+            set_pace=self._set_pace,
+            surroundings=surroundings or Surroundings(),
+        )
+        self._decider_thread = threading.Thread(
+            target=self._decide, name=f"{config.cart}-decide", daemon=True
+        )
 
     def _buffer(self, camera: str) -> FrameBuffer:
         return FrameBuffer(self._config.capture, lambda name: self._telemetry.count(name, camera=camera))
 
-    def _thread(self, role: str, target: Callable[[], None]) -> threading.Thread:
-        return threading.Thread(target=target, name=f"{self._config.cart}-{role}", daemon=True)
+    def _make_senses(self, cameras: Sequence[CameraSource], scale: ScaleSource | None) -> dict[str, Sense]:
+        maker = SenseMaker(self._config, telemetry=self._telemetry, clock=self._clock, beats=self._beats)
+        senses = {
+            f"capture/{c.name}": maker.camera(c, self._watches[c.name], self._on_frame) for c in cameras
+        }
+        if scale is not None:
+            senses["scale"] = maker.scale(
+                scale, on_movement=self._decider.on_movement, on_change=self._decider.on_change
+            )
+        return senses
 
-    def _capture_thread(self, camera: CameraSource) -> threading.Thread:
-        loop = CaptureLoop(
-            camera,
-            self._config.capture,
-            telemetry=self._telemetry,
-            clock=self._clock,
-            deliver=self._decider.on_frame,
-            stopping=self._stopping,
-        )
-        return self._thread(camera.name, loop.run)
+    def _heartbeat(self, doing: str, wait_s: float) -> None:
+        self._beats.set("decide", doing, self._config.health.stuck_decider_s + wait_s)
 
-    def _scale_thread(self, scale: ScaleSource) -> threading.Thread:
-        capture, settings = self._config.capture, self._config.scale
-        rng = random.Random()  # noqa: S311  # jitter is no secret
-        loop = WeighingLoop(
-            scale,
-            SettleLimits(settings.settle_s, settings.noise_g, settings.min_change_g),
-            backoff=Backoff(capture.reconnect_min_s, capture.reconnect_max_s, rng),
-            telemetry=self._telemetry,
-            on_movement=self._decider.on_movement,
-            on_change=self._decider.on_change,
-            stopping=self._stopping,
-        )
-        return self._thread("scale", loop.run)
+    def _on_frame(self, frame: Frame) -> None:
+        self._decider.on_frame(halved(frame) if self._pace.halved else frame)
+
+    def _set_pace(self, pace: Pace) -> None:
+        self._pace = pace
+        self._decider.set_pace(pace)
+
+    def _decide(self) -> None:
+        """Decide until the stop; an error that nobody foresaw costs what was in hand, not the cart."""
+        while not self._stopping.is_set():
+            try:
+                self._decider.run()
+            except Exception:
+                log.exception("deciding failed", cart=self._config.cart)
+                self._telemetry.count("decider_failed")
+                self._stopping.wait(AFTER_FAILURE_S)
+        self._beats.end("decide")
+
+    @property
+    def health_port(self) -> int | None:
+        """Where `/live`, `/ready` and `/metrics` are served; None when they are not."""
+        return self._care.port
 
     @property
     def identity(self) -> Identity:
@@ -161,8 +196,10 @@ class Agent:
                 on_problem=self._telemetry.count,
             )
         )
-        for thread in (self._decider_thread, *self._threads):
-            thread.start()
+        self._decider_thread.start()
+        for sense in self._senses.values():
+            sense.start()
+        self._care.start()
 
     def _state(self, *, online: bool, session: int) -> CartState:
         held = self._spool.held() if online else []
@@ -173,7 +210,10 @@ class Agent:
     def begin_stop(self) -> None:
         """Tell all threads to end, without waiting: `stop` of many agents is then quick."""
         self._stopping.set()
+        for sense in self._senses.values():
+            sense.begin_stop()
         self._decider.stop()
+        self._care.begin_stop()
 
     def stop(self, timeout_s: float) -> None:
         """End all threads, write the last window, say farewell to the broker. Once; later calls do nothing.
@@ -186,12 +226,19 @@ class Agent:
         self._stopped = True
         deadline_s = self._clock.monotonic_s() + timeout_s
         self.begin_stop()
-        for thread in (self._decider_thread, *self._threads):
-            thread.join(max(0.0, deadline_s - self._clock.monotonic_s()))
-            if thread.is_alive():
-                log.warning("thread does not end", thread=thread.name)
+        joins = {self._decider_thread.name: self._join_decider}
+        joins.update({sense.name: sense.join for sense in self._senses.values()})
+        for name, join in joins.items():
+            if not join(max(0.0, deadline_s - self._clock.monotonic_s())):
+                log.warning("thread does not end", thread=name)
+        self._care.stop(max(0.0, deadline_s - self._clock.monotonic_s()))
         self._reporter.close_window()
         self._transport.stop(max(LEAST_FAREWELL_S, deadline_s - self._clock.monotonic_s()))
+        self._care.farewell()
+
+    def _join_decider(self, timeout_s: float) -> bool:
+        self._decider_thread.join(timeout_s)
+        return not self._decider_thread.is_alive()
 
     def begin_session(self, session_id: str | None) -> None:
         """Name the shopping trip that coming events belong to; None ends it."""

@@ -8,9 +8,10 @@ import structlog
 
 from fleet_agent.config import CaptureConfig
 from fleet_agent.errors import CameraError, CameraLostError, EndOfStreamError, FrameDecodeError
-from fleet_agent.perception import Frame
+from fleet_agent.health.camera_watch import CameraWatch
+from fleet_agent.perception import Frame, Pixels
 from fleet_agent.ports import CameraSource, Clock
-from fleet_agent.quality import measure
+from fleet_agent.quality import Quality, measure
 from fleet_agent.telemetry import Telemetry
 
 log = structlog.get_logger()
@@ -51,9 +52,14 @@ class Backoff:
 class CaptureLoop:
     """What a camera's thread does.
 
+    Frames of a frozen or black camera are no evidence of anything: they are counted as `drop_frozen` and
+    `drop_black`, and go no further.
+
     Args:
         source: The camera.
         config: Rates and waits.
+        watch: Judges the camera's condition.
+        silent_after_s: A camera without a frame for this long is lost.
         telemetry: Counts frames, drops, reconnects, looks.
         clock: Time.
         deliver: Takes each good frame.
@@ -65,6 +71,8 @@ class CaptureLoop:
         source: CameraSource,
         config: CaptureConfig,
         *,
+        watch: CameraWatch,
+        silent_after_s: float,
         telemetry: Telemetry,
         clock: Clock,
         deliver: Callable[[Frame], None],
@@ -72,6 +80,8 @@ class CaptureLoop:
     ) -> None:
         self._source = source
         self._config = config
+        self._watch = watch
+        self._silent_after_s = silent_after_s
         self._telemetry = telemetry
         self._clock = clock
         self._deliver = deliver
@@ -93,17 +103,33 @@ class CaptureLoop:
                 self._read()
             except EndOfStreamError as error:
                 log.info("camera is played to its end", camera=camera, why=str(error))
+                self._watch.ended()
                 return
             except CameraError as error:
                 log.warning("camera does not deliver", camera=camera, why=str(error))
-            except Exception:  # a source that a program injected may raise anything; the cart goes on
+                self._lost(str(error))
+            except (
+                Exception
+            ) as error:  # a source that a program injected may raise anything; the cart goes on
                 log.exception("camera failed", camera=camera)
+                self._lost(type(error).__name__)
             finally:
-                self._source.close()
+                self._close()
             self._stopping.wait(self._backoff.next_s())
+
+    def _lost(self, why: str) -> None:
+        if not self._stopping.is_set():  # a loop that was told to end has no say about the camera
+            self._watch.lost(why)
+
+    def _close(self) -> None:
+        try:
+            self._source.close()
+        except Exception:  # the camera is opened again all the same
+            log.exception("camera does not close", camera=self._source.name)
 
     def _read(self) -> None:
         damaged = 0
+        heard_s = self._clock.monotonic_s()
         while not self._stopping.is_set():
             try:
                 frame = self._source.read(READ_TIMEOUT_S)
@@ -114,21 +140,37 @@ class CaptureLoop:
                 self._telemetry.count("drop_decode", camera=self._source.name)
                 if damaged > MAX_DAMAGED_FRAMES:
                     raise CameraLostError(self._source.name, f"{damaged} damaged frames in a row") from None
-            if frame is not None and self._accept(frame):
+            now_s = self._clock.monotonic_s()
+            if frame is not None and self._accept(frame, now_s):
                 damaged = 0
+                heard_s = now_s
                 self._backoff.reset()
+            elif now_s - heard_s > self._silent_after_s:
+                raise CameraLostError(self._source.name, f"no frame for {now_s - heard_s:.0f} s")
 
-    def _accept(self, frame: Frame) -> bool:
+    def _accept(self, frame: Frame, now_s: float) -> bool:
+        """Count, judge and deliver a frame; False for one that is no picture."""
         self._telemetry.count("frames", camera=frame.camera)
-        if frame.pixels.ndim != 3 or frame.pixels.shape[2] != 3 or frame.pixels.dtype != "uint8":
+        if not _is_picture(frame.pixels):
             self._telemetry.count("drop_decode", camera=frame.camera)
             return False
-        self._look_at(frame)
-        self._telemetry.time("capture", self._clock.monotonic_s() - frame.captured_s)
-        self._deliver(frame)
+        self._telemetry.time("capture", now_s - frame.captured_s)
+        condition = self._watch.see(frame, self._look_at(frame))
+        if condition.believable:
+            self._deliver(frame)
+        else:
+            self._telemetry.count(f"drop_{condition.name.lower()}", camera=frame.camera)
         return True
 
-    def _look_at(self, frame: Frame) -> None:
-        if frame.captured_s >= self._quality_due_s:
-            self._quality_due_s = frame.captured_s + 0.9 / self._config.quality_fps
-            self._telemetry.quality(frame.camera, measure(frame.pixels))
+    def _look_at(self, frame: Frame) -> Quality | None:
+        """Measure some frames a second."""
+        if frame.captured_s < self._quality_due_s:
+            return None
+        self._quality_due_s = frame.captured_s + 0.9 / self._config.quality_fps
+        quality = measure(frame.pixels)
+        self._telemetry.quality(frame.camera, quality)
+        return quality
+
+
+def _is_picture(pixels: Pixels) -> bool:
+    return pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.size > 0 and pixels.dtype == "uint8"

@@ -10,7 +10,7 @@ from fleet_agent.events import ItemEvent, Label
 from fleet_agent.host import Host
 from fleet_agent.ports import Clock
 from fleet_agent.spool import Spool
-from fleet_agent.telemetry import Telemetry, rounded
+from fleet_agent.telemetry import Counts, Telemetry, rounded
 from fleet_agent.unwritten import UnwrittenEvents
 from fleet_agent.wire import Identity, item_message, label_message, window_message
 
@@ -18,6 +18,8 @@ log = structlog.get_logger()
 
 # Counter that each kind of label adds to.
 LABEL_COUNTERS = {"correction": "corrected", "scan": "scanned", "audit": "audited"}
+# Frames of a shorter time than this tell no rate: the last window of a stop may be a moment.
+LEAST_FPS_S = 0.1
 
 
 class Reporter:
@@ -52,6 +54,8 @@ class Reporter:
         self._wake = wake
         self._host = Host()
         self._window_t0 = clock.epoch_ms()
+        self._window_t0_s = clock.monotonic_s()
+        self._window_failed = False
         self._evicted = 0
         self._labels = 0
         self._lock = threading.Lock()
@@ -89,6 +93,11 @@ class Reporter:
         self._telemetry.count(LABEL_COUNTERS[label.type])
         self._wake()
 
+    @property
+    def works(self) -> bool:
+        """Whether the spool has taken what it was given last."""
+        return not self._window_failed and not len(self._unwritten)
+
     def close_window(self) -> None:
         """Write the window that ends now and begin the next; a failure is logged and its counts lost."""
         self._unwritten.retry()
@@ -98,22 +107,35 @@ class Reporter:
             self._evicted = evicted
         t0, t1 = self._window_t0, self._clock.epoch_ms()
         self._window_t0 = t1
+        self._set_gauges()
         counts = self._telemetry.drain()
-        gauges = rounded(
-            {
-                **self._host.gauges(),
-                **counts.gau,
-                "spool_bytes": self._spool.size_bytes,
-                "spool_messages": self._spool.messages,
-            }
-        )
+        gauges = rounded({**counts.gau, **self._fps(counts)})
         try:
             self._spool.append(
                 "tel",
                 lambda seq: window_message(self._identity, counts, gauges=gauges, t0=t0, t1=t1, seq=seq),
             )
         except SpoolError as error:
+            self._window_failed = True
             log.warning("window lost", cart=self._identity.cart, why=str(error))
             self._telemetry.count("spool_failed")
             return
+        self._window_failed = False
         self._wake()
+
+    def _set_gauges(self) -> None:
+        spool = {"spool_bytes": self._spool.size_bytes, "spool_messages": self._spool.messages}
+        for name, value in {**self._host.gauges(), **spool}.items():
+            self._telemetry.gauge(name, value)
+
+    def _fps(self, counts: Counts) -> dict[str, float]:
+        """Return the frames per second of each camera in the window that ends now; 0 for a silent one."""
+        now_s = self._clock.monotonic_s()
+        elapsed_s, self._window_t0_s = now_s - self._window_t0_s, now_s
+        if elapsed_s < LEAST_FPS_S:
+            return {}
+        cameras = self._identity.cameras
+        fps = {camera: counts.cnt.get(f"frames/{camera}", 0) / elapsed_s for camera in cameras}
+        for camera, value in fps.items():
+            self._telemetry.gauge("fps", value, camera=camera)
+        return {f"fps/{camera}": value for camera, value in fps.items()}

@@ -145,6 +145,12 @@ class GuardedEngine:
         self._engine = engine
         self._beats = beats
         self._limit_s = limit_s
+        self._failing = False
+
+    @property
+    def failing(self) -> bool:
+        """Whether its last run failed."""
+        return self._failing
 
     @property
     def info(self) -> EngineInfo:
@@ -159,10 +165,13 @@ class GuardedEngine:
     def infer(self, frames: int) -> Mapping[str, Tensor]:
         """Run the network."""
         self._beats.set("engine", "infer", self._limit_s)
+        self._failing = True  # until it is back
         try:
-            return self._engine.infer(frames)
+            outputs = self._engine.infer(frames)
         finally:
             self._beats.end("engine")
+        self._failing = False
+        return outputs
 
     def close(self) -> None:
         """Give back memory and devices."""

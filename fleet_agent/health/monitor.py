@@ -169,6 +169,11 @@ class Monitor:
         self._around.supervisor.alive(self.status)
 
     @property
+    def level(self) -> int:
+        """Where on the degrade ladder the cart stands."""
+        return self._pressure.level
+
+    @property
     def status(self) -> str:
         """One line for people."""
         sound = sum(watch.delivers for watch in self._cameras.values())

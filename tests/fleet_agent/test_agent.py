@@ -1,6 +1,6 @@
 """Stories about a whole cart on a bench."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -52,7 +52,7 @@ class Cart:
             settings,
             cameras=self.cameras,
             scale=scale or BenchScale(self.bench),
-            engine=engine or FakeEngine(manifest(), COLORS),
+            engine=engine or FakeEngine(manifest(), COLORS, cameras=2),
             manifest=manifest(),
             spool=self.spool,
             transport=MemoryTransport(self.cloud),
@@ -222,15 +222,15 @@ def test_birth_and_farewell(start: Start) -> None:
         assert (farewell.online, farewell.reason) == (False, "stopped")
 
 
-class BrokenEngine:
+class BrokenEngine(FakeEngine):
     """A network that always fails."""
 
-    def infer(self, batch: Tensor) -> dict[str, Tensor]:
-        """Fail."""
-        raise EngineError(f"no luck with {batch.shape}")
+    def __init__(self) -> None:
+        super().__init__(manifest(), COLORS, cameras=2)
 
-    def close(self) -> None:
-        """Nothing is held."""
+    def infer(self, frames: int) -> Mapping[str, Tensor]:
+        """Fail."""
+        raise EngineError(f"no luck with {frames} frames")
 
 
 def test_a_failing_network_asks_and_goes_on(start: Start) -> None:

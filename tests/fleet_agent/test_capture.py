@@ -11,6 +11,8 @@ from fleet_agent.capture import CaptureLoop
 from fleet_agent.config import CaptureConfig
 from fleet_agent.errors import CameraLostError, CameraOpenError, EndOfStreamError, FrameDecodeError
 from fleet_agent.frame_buffer import FrameBuffer, Seen
+from fleet_agent.health.camera import Limits
+from fleet_agent.health.camera_watch import CameraWatch
 from fleet_agent.movement import last_batches, next_live, span_of
 from fleet_agent.perception import Frame
 from fleet_agent.ports import SystemClock
@@ -143,6 +145,8 @@ def run(camera: ScriptedCamera, deliver: Callable[[Frame], None]) -> dict[str, i
     loop = CaptureLoop(
         camera,
         CONFIG,
+        watch=CameraWatch("front", Limits(), telemetry),
+        silent_after_s=20.0,
         telemetry=telemetry,
         clock=SystemClock(),
         deliver=deliver,

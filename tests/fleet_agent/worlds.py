@@ -130,12 +130,19 @@ class Bench:
         self.show(None)
 
 
+def noisy(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Return a picture with a sensor's noise: without it a camera looks frozen."""
+    noise: Pixels = rng.integers(0, 3, pixels.shape, np.uint8)
+    return pixels + noise
+
+
 class BenchCamera:
     """Shows what the bench shows, 20 times a second."""
 
     def __init__(self, name: str, bench: Bench) -> None:
         self._name = name
         self._bench = bench
+        self._rng = np.random.default_rng(len(name))
         self.opened = 0
         self.frames = 0
 
@@ -152,7 +159,7 @@ class BenchCamera:
         """Return a picture after a twentieth of a second."""
         time.sleep(min(0.05, timeout_s))
         self.frames += 1
-        return Frame(self._name, picture(self._bench.shown), time.monotonic())
+        return Frame(self._name, noisy(picture(self._bench.shown), self._rng), time.monotonic())
 
     def close(self) -> None:
         """Nothing is held."""
