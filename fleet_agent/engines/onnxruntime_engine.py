@@ -187,8 +187,12 @@ class OnnxRuntimeEngine:
             return self._model.run(self._input if whole else self._input[:frames])
 
     def close(self) -> None:
-        """Close the model if it is the engine's own."""
-        if self._owns_model:
+        """Let nobody in any more; close the model if it is the engine's own.
+
+        Raises:
+            EngineBusyError: another thread is in here and does not come out.
+        """
+        if self._ownership.end() and self._owns_model:
             self._model.close()
 
 

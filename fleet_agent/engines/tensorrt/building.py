@@ -102,7 +102,7 @@ class _Build:
         # From bytes, not from the file: external weights, which no digest covers, are refused by that.
         if not parser.parse(document):
             count = min(parser.num_errors, SHOWN_ERRORS)
-            said = "; ".join(str(parser.get_error(i).desc()) for i in range(count))
+            said = "; ".join(str(parser.get_error(i)) for i in range(count))
             raise self._error(f"{self._building.onnx.name} cannot be parsed: {said or 'no reason was given'}")
 
     def _check_input(self) -> None:

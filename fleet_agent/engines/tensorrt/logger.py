@@ -49,18 +49,18 @@ def runtime_log(bindings: Bindings) -> tuple[RuntimeLog, Any]:
     There is one for the whole process: TensorRT keeps the first logger that it is given for its global
     messages, so that a second one would miss some.
     """
-    trt = bindings.trt
+    base = bindings.trt.ILogger
     log = RuntimeLog()
 
-    class Logger(trt.ILogger):  # type: ignore[misc]
+    class Logger(base):  # type: ignore[misc,valid-type]
         """Passes on what is worth a person's time; called by TensorRT's threads, so it must not raise."""
 
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)
+            base.__init__(self)
 
         def log(self, severity: Any, text: str) -> None:
             """Keep warnings and worse."""
-            if int(severity) <= int(trt.ILogger.WARNING):
+            if int(severity) <= int(base.WARNING):
                 log.write(str(severity).rsplit(".", 1)[-1].lower(), text)
 
     return log, Logger()

@@ -1,4 +1,4 @@
-"""A plan in memory: deserialised, its one context, its tensors. Every None and False of TensorRT is an error."""
+"""A plan in memory: deserialised, its one context, its tensors; each None and False of TensorRT an error."""
 
 from pathlib import Path
 from typing import Any

@@ -1,0 +1,1 @@
+"""Stories about engines, backends and plans."""
