@@ -1,0 +1,1 @@
+"""Stories about the health of a cart."""
