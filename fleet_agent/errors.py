@@ -23,6 +23,7 @@
     │   ├── ScaleOpenError
     │   └── ScaleLostError
     ├── SpoolError              the cart's database of unsent messages
+    ├── WeightStoreError        the cart's file of learned weights
     ├── EndpointError           /live, /ready, /metrics: cannot listen; carries host and port
     └── TransportError          the way to the broker
         └── AccessRefusedError  the account may not hear or say what a cart must
@@ -194,6 +195,10 @@ class ScaleLostError(ScaleError):
 
 class SpoolError(AgentError):
     """The spool cannot be read or written."""
+
+
+class WeightStoreError(AgentError):
+    """The file of learned weights cannot be read or written, or is damaged."""
 
 
 class EndpointError(AgentError):
