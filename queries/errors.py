@@ -6,12 +6,15 @@ QueriesError
 │   ├── QueryTimeoutError     no answer within the time allowed
 │   ├── QueryRefusedError     the warehouse understood and said no (syntax, missing table, cost limit)
 │   └── WarehouseUnavailableError   nobody answered, or the answer was a server error
+├── RollupError               some rollups are not up to date; carries an error for each of them
 └── AppendError               rows could not be appended; carries the table
     ├── AppendRefusedError    the rows or the schema are wrong: retrying does not help
     └── AppendUnavailableError      not delivered within the time allowed: retrying may help
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class QueriesError(Exception):
@@ -48,6 +51,18 @@ class QueryRefusedError(QueryError):
 
 class WarehouseUnavailableError(QueryError):
     """Nobody answered, or the answer was a server error."""
+
+
+class RollupError(QueriesError):
+    """Some rollups could not be brought up to date; all others are.
+
+    Attributes:
+        failed: Name of each rollup that failed, and why.
+    """
+
+    def __init__(self, failed: Mapping[str, QueryError]) -> None:
+        super().__init__("; ".join(f"{name}: {error.detail}" for name, error in failed.items()))
+        self.failed = dict(failed)
 
 
 class AppendError(QueriesError):

@@ -3,7 +3,7 @@
 At any quiet moment: received = stored + duplicate + dead_letter + superseded + pending.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -44,7 +44,10 @@ class IngestMetrics:
             "rollup_last_success_timestamp_seconds", "When the rollups last ran."
         )
         self.rollup_s = self._gauge("rollup_duration_seconds", "How long the last rollups took.")
-        self.rollup_failures = self._counter("rollup_failures", "Rollup runs that failed.")
+        self.rollup_failures = self._counter("rollup_failures", "Rollup runs of which something failed.")
+        self.rollup_behind = self._gauge(
+            "rollup_behind", "1 for each rollup that failed in the last run.", ("rollup",)
+        )
         for outcome in OUTCOMES:
             self.messages.labels(outcome)
 
@@ -73,10 +76,14 @@ class IngestMetrics:
         """The rollups are up to date."""
         self.rollup_success.set_to_current_time()
         self.rollup_s.set(seconds)
+        self.rollup_behind.clear()
 
-    def rollup_failed(self) -> None:
-        """The rollups failed."""
+    def rollup_failed(self, names: Sequence[str]) -> None:
+        """Some rollups failed; the others are up to date."""
         self.rollup_failures.inc()
+        self.rollup_behind.clear()
+        for name in names:
+            self.rollup_behind.labels(name).set(1)
 
     def watch_pending(self, count: Callable[[], int], size_bytes: Callable[[], int]) -> None:
         """Read the pending messages and the inbox when somebody scrapes."""
@@ -98,8 +105,8 @@ class IngestMetrics:
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(f"cartwright_ingest_{name}", text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"cartwright_ingest_{name}", text, registry=self.registry)
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(f"cartwright_ingest_{name}", text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"cartwright_ingest_{name}", text, buckets=buckets, registry=self.registry)

@@ -200,4 +200,11 @@ class IngestService:
             return Answer(ok=False, sentence=f"not subscribed at {self._settings.broker}: {why}")
         if self._pipeline.commit_age_s() > STUCK_S:
             return Answer(ok=False, sentence="the warehouse does not take rows; they wait and will be sent")
-        return Answer(ok=True, sentence="ready")
+        return Answer(ok=True, sentence=ready_sentence(self._scheduler))
+
+
+def ready_sentence(scheduler: RollupScheduler | None) -> str:
+    """Say that messages are taken; pages may be behind all the same, and whoever looks should see that."""
+    if scheduler is None or not scheduler.behind:
+        return "ready"
+    return f"ready; rollups are behind and are tried again: {', '.join(scheduler.behind)}"

@@ -1,9 +1,11 @@
 """Running the rollups.
 
 A run asks which hours were touched by rows received lately, recomputes those hours from the raw rows
-(deduplicated) and merges them in. Doing it twice changes nothing. Its end is written down last, so a run that
-dies halfway is repeated. Rows show up later than they were received, so each run looks some minutes back; it
-remembers how many rows of each minute it has counted, and leaves alone what did not grow.
+(deduplicated) and merges them in. Doing it twice changes nothing. Each statement fails alone: its hours are
+owed, and the next run tries them again. The end of a run is written down last, and only when nothing is owed:
+what a process owed when it died is repeated by the next one. Rows show up later than they were received, so
+each run looks some minutes back; it remembers how many rows of each minute it has counted, and leaves alone
+what did not grow.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import pandas as pd
 import structlog
 
 from queries.client import Execution, QueryResult
+from queries.errors import QueryError, RollupError, WarehouseUnavailableError
 from queries.question import Query, parameters_from, read_sql
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +38,11 @@ HOURS_AT_ONCE = 168
 # Days are recomputed from their beginning, so they wait: pages show whole days of them.
 DAILY_EVERY = timedelta(minutes=5)
 TIMEOUT_S = 600.0
+
+# After so many statements in a row that nobody answered, the rest of a run is not tried. Each waits for the
+# client's own retries: higher makes a run against a dead warehouse long; 1 lets one statement over which the
+# warehouse stumbles stop the others.
+MAX_SILENT = 2
 
 _TELEMETRY = ("hourly_latency", "hourly_signals", "hourly_carts")
 _EVENTS = ("hourly_events", "hourly_items")
@@ -73,6 +81,32 @@ class RollupReport:
 _Share = tuple[str, datetime, datetime]
 
 
+class _Attempts:
+    """The statements of one run: each fails alone."""
+
+    def __init__(self, warehouse: RollupTarget) -> None:
+        self._warehouse = warehouse
+        self._silent = 0
+        self.failed: dict[str, QueryError] = {}
+
+    def succeeds(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Run a statement; note and tell when it failed."""
+        if self._silent >= MAX_SILENT:
+            self.failed.setdefault(name, WarehouseUnavailableError(name, "the warehouse was silent before"))
+            return False
+        try:
+            self._warehouse.execute(
+                read_sql(__package__, name), values, name=f"rollups {name}", timeout_s=TIMEOUT_S
+            )
+        except QueryError as error:
+            self._silent = self._silent + 1 if isinstance(error, WarehouseUnavailableError) else 0
+            self.failed[name] = error
+            _log.warning("a rollup failed and is owed", rollup=name, why=str(error))
+            return False
+        self._silent = 0
+        return True
+
+
 class Rollups:
     """Keeps the rollups of one warehouse; for one thread.
 
@@ -87,15 +121,20 @@ class Rollups:
         self._warehouse = warehouse
         self._clock = clock
         self._received_until: datetime | None = None
+        self._seen_until: datetime | None = None
         self._counted: dict[_Share, int] = {}
+        self._owed: dict[str, set[datetime]] = {name: set() for name in (*_TELEMETRY, *_EVENTS)}
+        self._carts_since: datetime | None = None
         self._open_days: set[date] = set()
         self._daily_at: datetime | None = None
+        self._unfinished: set[datetime] = set()
 
     def run(self) -> RollupReport:
         """Bring the rollups up to date; cheap when nothing came in.
 
         Raises:
-            QueryError: the warehouse refused, or did not answer. Running again is safe.
+            RollupError: some statements failed, the others are up to date. Running again does what is owed.
+            QueryError: the warehouse refused to tell what is new, or did not answer. Running again is safe.
         """
         began_s, now = time.monotonic(), self._clock()
         since, oldest = self._since(), now - HORIZON
@@ -103,12 +142,15 @@ class Rollups:
         found = _shares(frame)
         news = {share for share, rows in found.items() if self._counted.get(share) != rows}
         if news:
-            hours = self._roll(news, since, oldest)
-            until = max(_times(frame["received_until"]))
-            self._finish(until, hours, time.monotonic() - began_s)
-            _log.info("rollups", hours=hours, seconds=round(time.monotonic() - began_s, 3))
+            self._owe(news, since)
+            self._seen_until = max(_times(frame["received_until"]))
         self._counted = found
-        self._roll_days(now)
+        attempts = _Attempts(self._warehouse)
+        self._roll(attempts, oldest)
+        self._roll_days(attempts, now)
+        self._finish(attempts, time.monotonic() - began_s)
+        if attempts.failed:
+            raise RollupError(attempts.failed)
         return RollupReport(len({h for _, h, _ in news}), self._received_until, time.monotonic() - began_s)
 
     def _since(self) -> datetime:
@@ -116,45 +158,59 @@ class Rollups:
 
         A first run goes further back: a run before it may have died with its days still open.
         """
-        until, margin = self._received_until, OVERLAP
+        until, margin = self._seen_until, OVERLAP
         if until is None:
             last = _times(self._ask("last_run", {})["received_until"])
             until, margin = (last[0] if last else EPOCH + OVERLAP + DAILY_EVERY), OVERLAP + DAILY_EVERY
         return (until - margin).replace(second=0, microsecond=0)
 
-    def _roll(self, news: Iterable[_Share], since: datetime, oldest: datetime) -> int:
+    def _owe(self, news: Iterable[_Share], since: datetime) -> None:
         hours: dict[str, set[datetime]] = {"telemetry": set(), "events": set(), "states": set()}
         for source, hour, _ in news:
             hours[source].add(hour)
-        self._roll_hours(_TELEMETRY, hours["telemetry"])
-        self._roll_hours(_EVENTS, hours["events"])
-        self._execute("carts_current", {"since": since, "oldest": oldest})
-        self._open_days.update(hour.date() for hour in hours["telemetry"])
-        return len(hours["telemetry"] | hours["events"])
-
-    def _roll_hours(self, names: Sequence[str], hours: Iterable[datetime]) -> None:
-        for part in _parts(sorted(hours), HOURS_AT_ONCE):
-            values = {"first": part[0], "last": part[-1] + HOUR, "hours": part}
+        for source, names in (("telemetry", _TELEMETRY), ("events", _EVENTS)):
             for name in names:
-                self._execute(name, values)
+                self._owed[name] |= hours[source]
+        self._open_days.update(hour.date() for hour in hours["telemetry"])
+        self._unfinished |= hours["telemetry"] | hours["events"]
+        self._carts_since = min(self._carts_since or since, since)
 
-    def _roll_days(self, now: datetime) -> None:
+    def _roll(self, attempts: _Attempts, oldest: datetime) -> None:
+        for name, owed in self._owed.items():
+            for part in _parts(sorted(owed), HOURS_AT_ONCE):
+                values = {"first": part[0], "last": part[-1] + HOUR, "hours": part}
+                if attempts.succeeds(name, values):
+                    owed.difference_update(part)
+        if self._carts_since is not None:
+            values = {"since": self._carts_since, "oldest": oldest}
+            if attempts.succeeds("carts_current", values):
+                self._carts_since = None
+
+    def _roll_days(self, attempts: _Attempts, now: datetime) -> None:
         if not self._open_days or (len(self._open_days) == 1 and self._days_may_wait(now)):
             return
+        self._daily_at = now
         for part in _parts(sorted(self._open_days), HOURS_AT_ONCE // 24):
             first, last = (datetime(d.year, d.month, d.day, tzinfo=UTC) for d in (part[0], part[-1]))
-            self._execute("daily_cart_signals", {"first": first, "last": last + 24 * HOUR, "days": part})
-        self._open_days.clear()
-        self._daily_at = now
+            values = {"first": first, "last": last + 24 * HOUR, "days": part}
+            if attempts.succeeds("daily_cart_signals", values):
+                self._open_days.difference_update(part)
+            else:
+                self._daily_at = None
 
     def _days_may_wait(self, now: datetime) -> bool:
         # Only the present day waits: past days come with a history or a backlog, once.
         return self._daily_at is not None and now - self._daily_at < DAILY_EVERY
 
-    def _finish(self, received_until: datetime, hours: int, seconds: float) -> None:
-        values = {"received_until": received_until, "hours": hours, "seconds": seconds}
-        self._execute("finish_run", {"finished_at": self._clock(), **values})
-        self._received_until = received_until
+    def _finish(self, attempts: _Attempts, seconds: float) -> None:
+        """Write down that everything up to here is counted; not while something is owed."""
+        if attempts.failed or self._seen_until == self._received_until:
+            return
+        values = {"received_until": self._seen_until, "hours": len(self._unfinished), "seconds": seconds}
+        if attempts.succeeds("finish_run", {"finished_at": self._clock(), **values}):
+            _log.info("rollups", hours=len(self._unfinished), seconds=round(seconds, 3))
+            self._received_until = self._seen_until
+            self._unfinished.clear()
 
     def _ask(self, name: str, values: Mapping[str, Any]) -> pd.DataFrame:
         query = Query(
@@ -162,15 +218,12 @@ class Rollups:
         )
         return self._warehouse.run(query).frame
 
-    def _execute(self, name: str, values: Mapping[str, Any]) -> None:
-        sql = read_sql(__package__, name)
-        self._warehouse.execute(sql, values, name=f"rollups {name}", timeout_s=TIMEOUT_S)
-
 
 def run_rollups(warehouse: RollupTarget) -> RollupReport:
     """Bring the rollups up to date once; a service keeps a `Rollups` instead.
 
     Raises:
+        RollupError: some statements failed, the others are up to date.
         QueryError: the warehouse refused, or did not answer. Running again is safe.
     """
     return Rollups(warehouse).run()

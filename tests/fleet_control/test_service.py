@@ -15,9 +15,10 @@ from fleet_control.cli import main
 from fleet_control.dimensions import bin_label, signal_bins
 from fleet_control.ingest.http import Answer, StatusServer
 from fleet_control.ingest.metrics import IngestMetrics
+from fleet_control.ingest.service import ready_sentence
 from fleet_control.scheduler import RollupScheduler
 from fleet_protocol.signals import SIGNALS
-from queries.errors import WarehouseUnavailableError
+from queries.errors import QueryRefusedError, RollupError, WarehouseUnavailableError
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +48,7 @@ def filled_metrics() -> IngestMetrics:
     metrics.appended("events_raw", 60)
     metrics.append_failed("events_raw")
     metrics.rollup_finished(0.5)
-    metrics.rollup_failed()
+    metrics.rollup_failed(["hourly_items"])
     metrics.letters.labels("bad_schema").inc()
     metrics.gap_messages.labels("evicted").inc(4)
     for histogram in (metrics.commit_s, metrics.batch_messages, metrics.lag_s):
@@ -132,7 +133,36 @@ def test_rollups_run_again_and_again_and_never_two_at_a_time() -> None:
     assert runs.results[:3] == ["failed", "ok", "ok"]
     assert runs.most_at_once == 1
     assert metrics.value("rollup_failures_total") == 1
+    assert scheduler.behind == ()
     assert metrics.value("rollup_last_success_timestamp_seconds") > 0
+
+
+def test_rollups_that_fail_are_named_until_they_succeed() -> None:
+    """Which rollups are behind is in the metrics and in the scheduler's state, and goes when they are not."""
+    metrics = IngestMetrics()
+    refused = QueryRefusedError("hourly_items", "no such table")
+    seen: list[tuple[tuple[str, ...], str, str]] = []
+    done = threading.Event()
+
+    def run() -> None:
+        seen.append((scheduler.behind, metrics.text().decode(), ready_sentence(scheduler)))
+        if len(seen) == 1:
+            raise RollupError({"hourly_items": refused, "carts_current": refused})
+        done.set()
+
+    scheduler = RollupScheduler(run, metrics, interval_s=0.01)
+    scheduler.start()
+    assert done.wait(30)
+    assert scheduler.stop(10)
+
+    behind, text, sentence = seen[1]
+    assert sentence == "ready; rollups are behind and are tried again: carts_current, hourly_items"
+    assert ready_sentence(scheduler) == "ready"
+    assert behind == ("carts_current", "hourly_items")
+    assert 'cartwright_ingest_rollup_behind{rollup="hourly_items"} 1.0' in text
+    assert scheduler.behind == ()
+    assert "rollup_behind{" not in metrics.text().decode()
+    assert metrics.value("rollup_failures_total") == 1
 
 
 def test_a_bug_in_the_rollups_does_not_end_them() -> None:

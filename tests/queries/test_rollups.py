@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from queries.client import Warehouse
+from queries.client import Execution, QueryResult, Warehouse
+from queries.errors import RollupError, WarehouseUnavailableError
 from queries.question import Query
 from queries.rollups import Rollups
+from queries.rollups.run import MAX_SILENT
+from queries.schema import apply_schema
 from queries.writer import Appender, open_appender
 from tests.queries import reference, seed
 
@@ -22,6 +26,11 @@ NOW = seed.END + timedelta(hours=1)
 def ask(warehouse: Warehouse, sql: str) -> pd.DataFrame:
     """Ask what no page asks."""
     return warehouse.run(Query("test", sql)).frame
+
+
+def counted(warehouse: Warehouse, table: str) -> int:
+    """Return how many rows there are."""
+    return int(ask(warehouse, f"SELECT COUNT(*) AS n FROM {table}")["n"].sum())
 
 
 def put(appender: Appender, table: str, schema: pa.Schema, rows: list[seed.Row]) -> None:
@@ -202,6 +211,139 @@ def _everything(warehouse: Warehouse) -> dict[str, list[list[object]]]:
     # Sums of floats depend on the order of the rows in their last digits.
     frames["hourly_events"]["posterior_sum"] = frames["hourly_events"]["posterior_sum"].round(9)
     return {name: sorted(frame.astype(str).to_numpy().tolist()) for name, frame in frames.items()}
+
+
+class Watched:
+    """A warehouse that notes which statements ran, and whose endpoint can fall silent for some."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+        self.ran: list[str] = []
+        self.tried: list[str] = []
+        self.silent: set[str] = set()
+
+    def run(self, question: Query) -> QueryResult:
+        """Ask."""
+        return self._warehouse.run(question)
+
+    def execute(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, name: str, timeout_s: float = 60.0
+    ) -> Execution:
+        """Run a statement."""
+        short = name.removeprefix("rollups ")
+        self.tried.append(short)
+        if short in self.silent:
+            raise WarehouseUnavailableError(name, "nobody answers")
+        done = self._warehouse.execute(sql, parameters, name=name, timeout_s=timeout_s)
+        self.ran.append(short)
+        return done
+
+    def look(self) -> tuple[list[str], list[str]]:
+        """Return what was tried and what ran since the last look."""
+        seen = sorted(set(self.tried)), sorted(set(self.ran))
+        self.tried, self.ran = [], []
+        return seen
+
+
+MERGES = [
+    "carts_current",
+    "daily_cart_signals",
+    "hourly_carts",
+    "hourly_events",
+    "hourly_items",
+    "hourly_latency",
+    "hourly_signals",
+]
+
+
+def test_a_rollup_that_fails_does_not_stop_the_others(empty_warehouse: Warehouse, appender: Appender) -> None:
+    """With one table gone all other rollups are made; when it is back only what is owed is done."""
+    windows, _ = seed.windows(np.random.default_rng(13))
+    put(appender, "events_raw", seed.EVENTS, seed.events(np.random.default_rng(13)))
+    put(appender, "telemetry_raw", seed.TELEMETRY, windows)
+    whole = Rollups(empty_warehouse, lambda: NOW)
+    whole.run()
+    expected = _everything(empty_warehouse)
+    for table in ("rollup_runs", *expected):
+        name = {"daily": "daily_cart_signals"}.get(table, table)
+        ask(empty_warehouse, f"DROP TABLE {name}")
+    broken = ("hourly_items", "daily_cart_signals")
+    apply_schema(empty_warehouse)
+    for table in broken:
+        ask(empty_warehouse, f"DROP TABLE {table}")
+
+    watched = Watched(empty_warehouse)
+    rollups = Rollups(watched, lambda: NOW)
+    with pytest.raises(RollupError, match="hourly_items") as failed:
+        rollups.run()
+    assert sorted(failed.value.failed) == sorted(broken)
+    tried, ran = watched.look()
+    assert tried == MERGES
+    assert ran == [name for name in MERGES if name not in broken]
+    assert counted(empty_warehouse, "rollup_runs") == 0
+
+    with pytest.raises(RollupError):
+        rollups.run()
+    assert watched.look() == (sorted(broken), [])
+
+    apply_schema(empty_warehouse)
+    assert rollups.run().hours == 0
+    assert watched.look() == (sorted([*broken, "finish_run"]), sorted([*broken, "finish_run"]))
+    assert _everything(empty_warehouse) == expected
+    assert counted(empty_warehouse, "rollup_runs") == 1
+
+
+def test_a_process_that_dies_owing_is_repeated_by_the_next(
+    empty_warehouse: Warehouse, appender: Appender
+) -> None:
+    """What was owed is known to nobody after a crash, so the end of that run was not written down."""
+    put(appender, "events_raw", seed.EVENTS, seed.events(np.random.default_rng(14)))
+    ask(empty_warehouse, "DROP TABLE hourly_items")
+    with pytest.raises(RollupError):
+        Rollups(empty_warehouse, lambda: NOW).run()
+    apply_schema(empty_warehouse)
+    assert Rollups(empty_warehouse, lambda: NOW).run().hours > 0
+    assert counted(empty_warehouse, "hourly_items WHERE hour >= '2026-01-01'") > 0
+
+
+def test_new_rows_are_rolled_while_a_rollup_keeps_failing(
+    empty_warehouse: Warehouse, appender: Appender
+) -> None:
+    """Hours that came in meanwhile are added to what is owed; the other rollups have them at once."""
+    at = seed.START
+    ask(empty_warehouse, "DROP TABLE hourly_items")
+    rollups = Rollups(empty_warehouse, lambda: NOW)
+    for hour in range(3):
+        put(appender, "events_raw", seed.EVENTS, [_event(at + timedelta(hours=hour), hour, "item")])
+        with pytest.raises(RollupError):
+            rollups.run()
+        events = ask(empty_warehouse, "SELECT SUM(item_events) FROM hourly_events WHERE hour >= '2026-01-01'")
+        assert events.iloc[0, 0] == hour + 1
+    apply_schema(empty_warehouse)
+    rollups.run()
+    items = ask(empty_warehouse, "SELECT SUM(item_events) FROM hourly_items WHERE hour >= '2026-01-01'")
+    assert items.iloc[0, 0] == 3
+
+
+def test_a_silent_warehouse_is_not_asked_eight_times(empty_warehouse: Warehouse, appender: Appender) -> None:
+    """One statement that gets no answer stops no other; two in a row say that the warehouse is away."""
+    windows, _ = seed.windows(np.random.default_rng(15))
+    put(appender, "telemetry_raw", seed.TELEMETRY, windows)
+    watched = Watched(empty_warehouse)
+    watched.silent = {"hourly_signals"}
+    rollups = Rollups(watched, lambda: NOW)
+    with pytest.raises(RollupError):
+        rollups.run()
+    assert "daily_cart_signals" in watched.look()[1]
+    rollups = Rollups(watched, lambda: NOW)
+    watched.silent = set(MERGES)
+    with pytest.raises(RollupError) as failed:
+        rollups.run()
+    assert len(watched.look()[0]) == MAX_SILENT
+    assert len(failed.value.failed) > MAX_SILENT
+    watched.silent = set()
+    rollups.run()
+    assert "hourly_signals" in watched.look()[1]
 
 
 def test_what_was_counted_is_left_alone(empty_warehouse: Warehouse, appender: Appender) -> None:
