@@ -1,100 +1,136 @@
-"""Stories about frames on their way into the network, and its outputs on their way to detections."""
+"""Stories about one look: the frames of all cameras through the network at once."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from fleet_agent.decode import decode_center
+from fleet_agent.config import CameraConfig, CaptureConfig
 from fleet_agent.engines.fake import FakeEngine
 from fleet_agent.errors import EngineError
 from fleet_agent.frame_buffer import Seen
-from fleet_agent.manifest import ModelManifest
-from fleet_agent.perception import Frame
+from fleet_agent.perception import EngineInfo, Frame, Tensor
 from fleet_agent.ports import SystemClock
-from fleet_agent.preprocess import Letterbox, Preprocessor
 from fleet_agent.telemetry import Telemetry
-from fleet_agent.vision import Vision
+from fleet_agent.vision import Vision, batch_window_s
 from tests.fleet_agent.worlds import COLORS, manifest, picture
 
-
-def test_frames_are_letterboxed_and_normalised() -> None:
-    """A wide frame keeps its shape, sits in the middle, and the rest is the pad colour."""
-    spec = manifest().input
-    batch, (box,) = Preprocessor(spec, 2).fill([np.full((60, 120, 3), (255, 0, 0), np.uint8)])
-    assert batch.shape == (1, 3, 32, 32)
-    assert box == Letterbox(0.0, 0.25, 1.0, 0.5)
-    # Blue first in, red first out.
-    np.testing.assert_allclose(batch[0, :, 16, 16], [0.0, 0.0, 1.0], atol=1e-6)
-    np.testing.assert_allclose(batch[0, :, 0, 0], [114 / 255] * 3, atol=1e-6)
+CAMERAS = ("front", "left", "right", "rear")
 
 
-def test_a_buffer_used_again_keeps_nothing_of_the_frame_before() -> None:
-    """A camera that changes its resolution leaves no trace in the padding."""
-    preprocessor = Preprocessor(manifest().input, 1)
-    preprocessor.fill([np.full((32, 32, 3), 255, np.uint8)])
-    tall, _ = preprocessor.fill([np.zeros((64, 32, 3), np.uint8)])
-    fresh, _ = Preprocessor(manifest().input, 1).fill([np.zeros((64, 32, 3), np.uint8)])
-    np.testing.assert_array_equal(tall, fresh)
+class WatchedEngine(FakeEngine):
+    """The double of a network that remembers how it was called, and fails when told."""
+
+    def __init__(self) -> None:
+        super().__init__(manifest(), COLORS, cameras=len(CAMERAS))
+        self.asked: list[int] = []
+        self.broken = False
+
+    def infer(self, frames: int) -> Mapping[str, Tensor]:
+        """Note how many frames were asked for."""
+        self.asked.append(frames)
+        if self.broken:
+            raise EngineError("the device is gone")
+        return super().infer(frames)
 
 
-def outputs(model: ModelManifest, *peaks: tuple[int, int, int, float]) -> dict[str, np.ndarray[Any, Any]]:
-    """Return outputs of one frame with peaks (class, row, column, score)."""
-    scores = np.zeros((1, len(model.classes), 8, 8), np.float32)
-    boxes = np.zeros((1, 4, 8, 8), np.float32)
-    for item_ix, row, column, score in peaks:
-        scores[0, item_ix, row, column] = score
-        boxes[0, :, row, column] = [(column + 0.5) / 8, (row + 0.5) / 8, 0.25, 0.25]
-    return {"scores": scores, "boxes": boxes}
+def world() -> tuple[WatchedEngine, Vision, Telemetry]:
+    """Return an engine of four cameras with what is around it."""
+    engine, telemetry = WatchedEngine(), Telemetry()
+    return engine, Vision(engine, manifest(), telemetry=telemetry, clock=SystemClock()), telemetry
 
 
-WHOLE = Letterbox(0.0, 0.0, 1.0, 1.0)
+def seen(ix: int, item_ix: int | None) -> Seen:
+    """Return a frame of a camera that shows an item."""
+    return Seen(Frame(CAMERAS[ix], picture(item_ix), 0.0), 0.0)
 
 
-def test_peaks_become_detections_surest_first() -> None:
-    """Each peak above the threshold is one item with its box and all classes' scores."""
-    model = manifest()
-    found = decode_center(
-        outputs(model, (0, 1, 1, 0.5), (2, 6, 6, 0.9), (1, 6, 6, 0.4), (1, 4, 4, 0.1)), model, [WHOLE]
-    )[0]
-    assert [(d.item_ix, round(d.score, 3)) for d in found] == [(2, 0.9), (0, 0.5)]
-    np.testing.assert_allclose(found[0].class_scores, [0.0, 0.4, 0.9], atol=1e-6)
-    np.testing.assert_allclose(found[0].box, [0.6875, 0.6875, 0.9375, 0.9375], atol=1e-6)
+def items(batch: list[Seen]) -> list[list[int] | None]:
+    """Return what was seen in each frame; None where nobody looked."""
+    return [None if s.detections is None else [d.item_ix for d in s.detections] for s in batch]
 
 
-def test_boxes_are_fractions_of_the_frame_not_of_the_input() -> None:
-    """The letterbox is taken out of the boxes."""
-    model = manifest()
-    found = decode_center(outputs(model, (0, 3, 3, 0.9)), model, [Letterbox(0.0, 0.25, 1.0, 0.5)])[0]
-    np.testing.assert_allclose(found[0].box, [0.3125, 0.125, 0.5625, 0.625], atol=1e-6)
-
-
-def test_nothing_and_nonsense_give_no_detections() -> None:
-    """An empty frame, and scores that are not numbers, are no items."""
-    model = manifest()
-    assert decode_center(outputs(model), model, [WHOLE]) == [[]]
-    assert decode_center(outputs(model, (0, 1, 1, float("nan"))), model, [WHOLE]) == [[]]
-
-
-def test_outputs_of_the_wrong_shape_are_refused() -> None:
-    """A network that answers otherwise than its manifest says is an error of ours."""
-    model = manifest()
-    good = outputs(model)
-    with pytest.raises(EngineError, match="no output"):
-        decode_center({"scores": good["scores"]}, model, [WHOLE])
-    with pytest.raises(EngineError, match="3 x H x W"):
-        decode_center({**good, "scores": good["boxes"]}, model, [WHOLE])
-    with pytest.raises(EngineError, match="4 x H x W"):
-        decode_center({**good, "boxes": good["scores"]}, model, [WHOLE])
-
-
-def test_the_double_sees_colours_like_a_network() -> None:
-    """The fake engine answers in the real one's shapes and finds the shown item."""
-    model = manifest()
-    telemetry = Telemetry()
-    vision = Vision(FakeEngine(model, COLORS), model, cameras=4, telemetry=telemetry, clock=SystemClock())
-    batch = [Seen(Frame("front", picture(ix), 0.0), 0.0) for ix in (0, 1, 2, None)]
+def test_all_cameras_are_seen_in_one_batch() -> None:
+    """Four frames, one inference, each frame its own item, every stage timed."""
+    engine, vision, telemetry = world()
+    batch = [seen(0, 0), seen(1, 1), seen(2, 2), seen(3, None)]
     vision.look(batch, 0.0)
-    found = [[d.item_ix for d in seen.detections or ()] for seen in batch]
-    assert found == [[0], [1], [2], []]
-    assert set(telemetry.drain().hist) == {"queue", "preprocess", "infer", "decode"}
+    assert items(batch) == [[0], [1], [2], []]
+    assert engine.asked == [4]
+    counts = telemetry.drain()
+    assert set(counts.hist) == {"queue", "preprocess", "infer", "decode"}
+    assert "padded_slots" not in counts.cnt
+
+
+def test_rows_of_missing_cameras_are_padded_and_counted() -> None:
+    """Two of four cameras: the engine is told so, and the other rows hold the pad colour."""
+    engine, vision, telemetry = world()
+    vision.look([seen(ix, 1) for ix in range(4)], 0.0)
+    batch = [seen(1, 0), seen(3, 2)]
+    vision.look(batch, 0.0)
+    assert items(batch) == [[0], [2]]
+    assert engine.asked == [4, 2]
+    np.testing.assert_allclose(engine.input[2:], 114 / 255, atol=1e-6)
+    assert telemetry.drain().cnt == {"padded_slots": 2}
+
+
+def test_a_frame_that_is_no_picture_does_not_take_the_others_with_it() -> None:
+    """It is counted as its camera's, sees nothing, and its row is padded."""
+    engine, vision, telemetry = world()
+    batch = [seen(0, 0), seen(1, 1), seen(2, 2)]
+    batch[1] = Seen(Frame("left", np.zeros((0, 0, 3), np.uint8), 0.0), 0.0)
+    vision.look(batch, 0.0)
+    assert items(batch) == [[0], [], [2]]
+    assert engine.asked == [2]
+    assert telemetry.drain().cnt == {"padded_slots": 2, "drop_decode/left": 1}
+    alone = [Seen(Frame("left", np.zeros((4, 4), np.uint8), 0.0), 0.0)]
+    vision.look(alone, 0.0)
+    assert items(alone) == [[]]
+    assert engine.asked == [2]
+
+
+def test_an_engine_that_fails_leaves_the_frames_as_they_were() -> None:
+    """The deciding thread is told; when the engine is back, the same frames are seen."""
+    engine, vision, _ = world()
+    batch = [seen(0, 0), seen(1, 1)]
+    engine.broken = True
+    with pytest.raises(EngineError, match="the device is gone"):
+        vision.look(batch, 0.0)
+    assert items(batch) == [None, None]
+    engine.broken = False
+    vision.look(batch, 0.0)
+    assert items(batch) == [[0], [1]]
+
+
+def test_a_frame_kept_for_later_has_not_waited() -> None:
+    """The queue counts from when perception wanted frames, not from when a frame came in."""
+    _, vision, telemetry = world()
+    now_s = SystemClock().monotonic_s()
+    kept = Seen(Frame("front", picture(0), now_s - 60), now_s - 60)
+    vision.look([kept], now_s)
+    waited_ms = telemetry.totals().stages["queue"].quantile(1.0)
+    assert waited_ms is not None
+    assert waited_ms < 30_000
+
+
+@pytest.mark.parametrize(
+    ("rates", "longest_ms", "window_ms"),
+    [((15.0, 15.0), 15.0, 15.0), ((60.0, 15.0), 15.0, 1000 / 120), ((), 15.0, 15.0), ((5.0,), 4.0, 4.0)],
+)
+def test_the_window_is_half_a_frame_and_no_longer_than_set(
+    rates: tuple[float, ...], longest_ms: float, window_ms: float
+) -> None:
+    """Waiting longer than half a period for the other cameras waits for their next frame."""
+    cameras = [CameraConfig(name=f"c{ix}", kind="video", source="x", fps=fps) for ix, fps in enumerate(rates)]
+    window_s = batch_window_s(cameras, CaptureConfig(batch_window_ms=longest_ms))
+    assert window_s * 1000 == pytest.approx(window_ms)
+
+
+def test_the_double_says_what_it_is() -> None:
+    """No figure of a double can pass as one of a network."""
+    info: EngineInfo = WatchedEngine().info
+    assert str(info).startswith("fake")
+    other: Any = msgspec.structs.replace(manifest(), version="t2")
+    assert other.digest == manifest().digest
