@@ -57,7 +57,8 @@ def on_frames(centred: Tensor, frame_ix: Indices, letterboxes: Sequence[Letterbo
     Returns:
         K x 4, x0 y0 x1 y1 as fractions of the frame; not cut to it.
     """
-    lying = np.array([(box.x, box.y, box.width, box.height) for box in letterboxes])[frame_ix]
+    edges = np.array([(box.x, box.y, box.width, box.height) for box in letterboxes])
+    lying = edges.reshape(-1, 4)[frame_ix]
     middle, half = centred[:, :2] - lying[:, :2], centred[:, 2:] / 2.0
     corners = np.concatenate([middle - half, middle + half], axis=1)
     return np.asarray(corners / np.tile(lying[:, 2:], 2), np.float64)

@@ -48,16 +48,14 @@ def decode_yolo(
     """
     anchors = _anchors(outputs, spec, classes, len(letterboxes))
     frame_ix, anchor_ix = _likely(anchors, spec)
-    rows = anchors[frame_ix, :, anchor_ix]
+    frame_ix, rows = _sound(frame_ix, anchors[frame_ix, :, anchor_ix])
     class_scores = _class_scores(rows[:, 4:], spec)
     score = class_scores.max(axis=1)
     unit = (1.0, 1.0) if spec.normalised else size
-    usable = (score >= spec.score_threshold) & (score < np.inf) & np.isfinite(rows[:, :4]).all(axis=1)
-    frame_ix, class_scores, score = frame_ix[usable], class_scores[usable], score[usable]
-    corners = on_frames(rows[usable, :4] / np.tile(unit, 2), frame_ix, letterboxes)
+    corners = on_frames(rows[:, :4] / np.tile(unit, 2), frame_ix, letterboxes)
     item_ix = class_scores.argmax(axis=1)
     order = surest(frame_ix, score)
-    order = order[seen(corners)[order]]
+    order = order[(seen(corners) & (score >= spec.score_threshold))[order]]
     order = order[_standing(corners[order], score[order], item_ix[order], frame_ix[order], spec)]
     score = np.minimum(score[order], np.float32(1.0))
     return Found(frame_ix[order], score, corners[order], bounded(class_scores[order]), item_ix[order])
@@ -90,12 +88,15 @@ def _logit(share: float) -> float:
     return -math.inf if share <= 0 else math.log(share) - math.log1p(-min(share, 1 - 1e-7)) - 1e-4
 
 
+def _sound(frame_ix: Indices, rows: Tensor) -> tuple[Indices, Tensor]:
+    """Return those whose box is finite and whose scores, before any sigmoid, are; minus infinity is a no."""
+    sound = np.isfinite(rows[:, :4]).all(axis=1) & (rows[:, 4:] < np.inf).all(axis=1)
+    return frame_ix[sound], rows[sound]
+
+
 def _class_scores(raw: Tensor, spec: YoloDecoder) -> Tensor:
     scores = raw if spec.activated else sigmoid(raw)
-    if not spec.objectness:
-        return scores
-    with np.errstate(invalid="ignore"):  # zero times infinity is no number, and no detection
-        return np.asarray(scores[:, :1] * scores[:, 1:])
+    return np.asarray(scores[:, :1] * scores[:, 1:]) if spec.objectness else scores
 
 
 def _standing(
