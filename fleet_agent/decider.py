@@ -30,7 +30,7 @@ from fleet_agent.ports import Clock
 from fleet_agent.reporter import Reporter
 from fleet_agent.settling import WeightChange
 from fleet_agent.telemetry import Telemetry
-from fleet_agent.vision import Vision
+from fleet_agent.vision import Vision, batch_window_s
 
 log = structlog.get_logger()
 
@@ -86,6 +86,7 @@ class Decider:
         fps = config.model.idle_inference_fps
         self._idle_period_s = 1.0 / fps if fps > 0 else math.inf
         self._active_period_s = 1.0 / config.model.active_inference_fps
+        self._batch_window_s = batch_window_s(config.cameras, config.capture)
         # When perception wants a frame again; read by the capture threads without a lock.
         self._wanted_s = clock.monotonic_s() if fps > 0 else math.inf
         self._window_end_s = clock.monotonic_s() + config.telemetry.window_s
@@ -194,7 +195,7 @@ class Decider:
         with self._condition:
             self._condition.wait_for(
                 lambda: self._stopping or all(buffer.has_new for buffer in self._looking.values()),
-                self._config.capture.batch_window_ms / 1000.0,
+                self._batch_window_s,
             )
 
     def _live_batch(self, since_s: float) -> list[Seen]:
