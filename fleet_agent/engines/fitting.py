@@ -138,7 +138,7 @@ def _check_yolo(decoder: YoloDecoder, output: TensorFacts, rows: int, classes: i
     if len(output.shape) == 3:
         found = output.shape[1 if decoder.channels_first else 2]
         other = output.shape[2 if decoder.channels_first else 1]
-        if found != channels and other == channels:
+        if found not in (None, channels) and other == channels:
             raise EngineError(
                 f"the model's output {output} has its {channels} channels on the other axis:"
                 f" set the decoder's channels_first to {str(not decoder.channels_first).lower()}"
