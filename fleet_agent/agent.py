@@ -10,10 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
+from fleet_agent.basket.basket import make_basket
 from fleet_agent.config import CartConfig
 from fleet_agent.decider import Decider
 from fleet_agent.delivery import Delivery
-from fleet_agent.events import ItemEvent, Label
+from fleet_agent.events import ItemEvent, Label, Session, heard_by_row
 from fleet_agent.frame_buffer import FrameBuffer
 from fleet_agent.health.camera_watch import CameraWatch, camera_limits
 from fleet_agent.health.caretaker import Caretaker
@@ -93,13 +94,14 @@ class Agent:
         self._telemetry = Telemetry()
         self._beats = Heartbeats(clock)
         self._identity = _identity(config, cameras, manifest, spool)
+        on_row = heard_by_row(on_event)
         self._reporter = Reporter(
             self._identity,
             spool=spool,
             telemetry=self._telemetry,
             clock=clock,
             wake=transport.wake,
-            on_late=on_event or (lambda _: None),
+            on_late=on_row,
         )
         self._buffers = {camera.name: self._buffer(camera.name) for camera in cameras}
         self._engine = GuardedEngine(engine, self._beats, config.health.stuck_decider_s)
@@ -111,7 +113,8 @@ class Agent:
             telemetry=self._telemetry,
             reporter=self._reporter,
             clock=clock,
-            on_event=on_event,
+            on_event=on_row,
+            basket=make_basket(config, manifest, self._telemetry),
             heartbeat=self._heartbeat,
         )
         limits = camera_limits(config.health)
@@ -243,6 +246,7 @@ class Agent:
     def begin_session(self, session_id: str | None) -> None:
         """Name the shopping trip that coming events belong to; None ends it."""
         self._reporter.session_id = session_id
+        self._decider.on_told(Session(session_id))
 
     def record_label(self, label: Label) -> None:
         """Put what a shopper, a barcode or an auditor said about an event into the spool.
@@ -251,6 +255,7 @@ class Agent:
             SpoolError: it could not be made durable.
         """
         self._reporter.label(label)
+        self._decider.on_told(label)
 
 
 def _identity(

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from fleet_agent.basket.basket import Basket
+from fleet_agent.basket.fusion import Decision, fuse
+from fleet_agent.basket.item_events import Circumstances, item_event
 from fleet_agent.config import CartConfig
 from fleet_agent.errors import EngineError
-from fleet_agent.events import ItemEvent
+from fleet_agent.events import ItemEvent, Label, Session
 from fleet_agent.frame_buffer import FrameBuffer, Seen
-from fleet_agent.fusion import Decision, fuse
 from fleet_agent.health.pace import Pace
 from fleet_agent.manifest import ModelManifest
 from fleet_agent.movement import (
@@ -50,6 +52,7 @@ class Decider:
         reporter: Where events and windows go.
         clock: Time.
         on_event: Told each durable item event.
+        basket: What lies in the cart; the deciding thread owns it.
         heartbeat: Told what comes next and how many seconds it will wait, before it begins.
     """
 
@@ -63,7 +66,8 @@ class Decider:
         telemetry: Telemetry,
         reporter: Reporter,
         clock: Clock,
-        on_event: Callable[[ItemEvent], None] | None,
+        on_event: Callable[[ItemEvent], None],
+        basket: Basket,
         heartbeat: Callable[[str, float], None] = lambda _doing, _wait_s: None,
     ) -> None:
         self._config = config
@@ -76,11 +80,13 @@ class Decider:
         self._reporter = reporter
         self._clock = clock
         self._on_event = on_event
+        self._basket = basket
         self._heartbeat = heartbeat
         self._condition = clock.condition()
         self._poked = False
         self._stopping = False
-        self._changes: deque[WeightChange] = deque()
+        # What the deciding thread has to deal with, in the order in which it happened.
+        self._inbox: deque[WeightChange | Label | Session] = deque()
         self._moving_since_s: float | None = None
         self._settled_s = -math.inf
         fps = config.model.idle_inference_fps
@@ -112,8 +118,13 @@ class Decider:
 
     def on_change(self, change: WeightChange) -> None:
         """Note a settled change."""
-        self._changes.append(change)
+        self._inbox.append(change)
         self._moving_since_s = None
+        self._poke()
+
+    def on_told(self, said: Label | Session) -> None:
+        """Note what people said: the truth about an event, or that a trip begins or ends."""
+        self._inbox.append(said)
         self._poke()
 
     def set_pace(self, pace: Pace) -> None:
@@ -148,13 +159,21 @@ class Decider:
         while not self._stopping:
             self._heartbeat("decide", 0.0)
             now_s = self._clock.monotonic_s()
-            if self._changes:
-                self._decide(self._changes.popleft())
+            if self._inbox:
+                self._deal_with(self._inbox.popleft())
             elif now_s >= self._window_end_s:
                 self._window_end_s = now_s + self._config.telemetry.window_s
                 self._reporter.close_window()
             elif not self._look(now_s):
                 self._sleep(now_s)
+
+    def _deal_with(self, news: WeightChange | Label | Session) -> None:
+        if isinstance(news, WeightChange):
+            self._decide(news)
+        elif isinstance(news, Label):
+            self._basket.label(news)
+        else:
+            self._basket.session(news.session_id)
 
     def _sleep(self, now_s: float) -> None:
         until_s = self._window_end_s
@@ -232,6 +251,8 @@ class Decider:
             self._manifest.classes,
             self._config.fusion,
             temperature=self._manifest.temperature,
+            inside=self._basket.inside() if change.change_g < 0 else None,
+            weights=self._basket.weights,
         )
         decided_s = self._clock.monotonic_s()
         self._telemetry.time("fuse", decided_s - begun_s)
@@ -239,11 +260,12 @@ class Decider:
         decision_s = None if newest_s is None else decided_s - newest_s
         if decision_s is not None:
             self._telemetry.time("camera_to_decision", decision_s)
-        self._telemetry.decision(decision)
         self._settled_s = change.settled_s
         if self._moving_since_s is None:
             self._want_after(self._idle_period_s)
-        self._publish(self._event(decision, change, decision_s))
+        if newest_s is not None and not decision.camera_confidence and change.abrupt:
+            self._telemetry.count("scale_jump")
+        self._tell(decision, change, decision_s)
 
     def _clutter(self, span: Span) -> dict[str, tuple[Detection, ...]]:
         """Return what each camera saw when nothing moved, before this movement's frames begin."""
@@ -255,28 +277,31 @@ class Decider:
                 found[name] = looks[-1].detections or ()
         return found
 
-    def _event(self, decision: Decision, change: WeightChange, decision_s: float | None) -> ItemEvent:
-        self._events += 1
-        classes = self._manifest.classes
-        return ItemEvent(
-            event_id=self._reporter.event_id(self._events),
-            at_ms=self._clock.epoch_ms(),
-            session_id=self._reporter.session_id,
-            item_id=None if decision.item_ix is None else classes[decision.item_ix].item_id,
-            quantity=decision.quantity,
-            direction=decision.direction,
-            posterior=decision.posterior,
-            top=tuple((classes[ix].item_id, p) for ix, p in decision.top),
-            camera_confidence=decision.camera_confidence,
-            weight_change_g=change.change_g,
-            weight_residual_g=decision.weight_residual_g,
-            outcome=decision.outcome,
-            decision_ms=None if decision_s is None else decision_s * 1000.0,
+    def _tell(self, decision: Decision, change: WeightChange, decision_s: float | None) -> None:
+        """Count, publish and book what was decided."""
+        event = item_event(
+            decision,
+            change.change_g,
+            self._manifest.classes,
+            self._basket.weights,
+            name=self._next_event_id,
+            when=Circumstances(
+                at_ms=self._clock.epoch_ms(),
+                session_id=self._reporter.session_id,
+                decision_ms=None if decision_s is None else decision_s * 1000.0,
+            ),
         )
-
-    def _publish(self, event: ItemEvent) -> None:
-        if self._reporter.item(event) and self._on_event is not None:
+        self._basket.book(() if event is None else event.rows, change)
+        if event is None:
+            self._telemetry.count("shifts")
+            return
+        self._telemetry.decision(decision)
+        if self._reporter.item(event):
             try:
                 self._on_event(event)
             except Exception:  # somebody else's callback does not stop the cart
                 log.exception("on_event failed", cart=self._config.cart)
+
+    def _next_event_id(self) -> str:
+        self._events += 1
+        return self._reporter.event_id(self._events)

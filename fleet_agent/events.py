@@ -1,5 +1,6 @@
 """What a cart decides, and what people say about it afterwards."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +28,8 @@ class ItemEvent:
         outcome: Booked, or the shopper is asked for a barcode.
         decision_ms: From the capture of the newest frame that counted until the decision; None when
             no frame counted.
+        second: The event of the other item, when two different items moved at once: it has its own id, and
+            its part of the weight change. Both travel in one message; listeners are told of both.
     """
 
     event_id: str
@@ -42,6 +45,19 @@ class ItemEvent:
     weight_residual_g: float | None
     outcome: Outcome
     decision_ms: float | None
+    second: "ItemEvent | None" = None
+
+    @property
+    def rows(self) -> "tuple[ItemEvent, ...]":
+        """The events of this movement: itself, and that of the other item if there is one."""
+        return (self,) if self.second is None else (self, self.second)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A shopping trip begins, with an empty cart; or (None) one ends."""
+
+    session_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +83,14 @@ class Label:
     direction: Direction | None = None
     sampling_probability: float | None = None
     session_id: str | None = None
+
+
+def heard_by_row(listener: Callable[[ItemEvent], None] | None) -> Callable[[ItemEvent], None]:
+    """Return a listener that hears the events of a pair one after the other; None hears nothing."""
+
+    def hear(event: ItemEvent) -> None:
+        if listener is not None:
+            for row in event.rows:
+                listener(row)
+
+    return hear

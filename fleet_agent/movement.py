@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fleet_agent.basket.evidence import CameraEvidence
 from fleet_agent.config import CaptureConfig
 from fleet_agent.frame_buffer import FrameBuffer, Seen
-from fleet_agent.fusion import CameraEvidence
 from fleet_agent.perception import Detection
 
 # Of a camera's frames for one change, so many are kept for the moment when the weight has settled.

@@ -12,6 +12,7 @@ from fleet_agent.health.sense import Sense, Work
 from fleet_agent.health.watch import Heartbeats
 from fleet_agent.perception import Frame
 from fleet_agent.ports import CameraSource, Clock, ScaleSource
+from fleet_agent.scales.condition import ScaleLimits
 from fleet_agent.settling import SettleLimits, WeightChange
 from fleet_agent.telemetry import Telemetry
 from fleet_agent.weighing import WeighingLoop
@@ -68,6 +69,7 @@ class SenseMaker:
             loop = WeighingLoop(
                 guarded,
                 SettleLimits(settings.settle_s, settings.noise_g, settings.min_change_g),
+                ScaleLimits(self._config.fusion.weight_range_g, settings.drift_g),
                 backoff=Backoff(capture.reconnect_min_s, capture.reconnect_max_s, rng),
                 telemetry=self._telemetry,
                 on_movement=on_movement,

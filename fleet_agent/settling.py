@@ -27,6 +27,8 @@ ONSET_SHARE = 0.7
 # The baseline follows a drifting quiet weight with this time constant. Shorter swallows an item
 # that is lowered slowly; longer lets 0.5 g/s of creep become an event.
 DRIFT_TIME_CONSTANT_S = 8.0
+# A change that moved for less than this was made by no hand: what is put down presses, and rings, longer.
+ABRUPT_S = 0.05
 # The two halves of a quiet window may differ by this share of noise_g: a slow ramp is not quiet.
 RAMP_SHARE = 0.6
 
@@ -55,12 +57,19 @@ class WeightChange:
         started_s: When the weight began to move, monotonic.
         moved_s: When it moved for the last time.
         settled_s: When it was known to be settled.
+        level_g: What the scale shows since; None where nobody knows.
     """
 
     change_g: float
     started_s: float
     moved_s: float
     settled_s: float
+    level_g: float | None = None
+
+    @property
+    def abrupt(self) -> bool:
+        """Whether the weight was somewhere else from one reading to the next, without any movement."""
+        return self.moved_s - self.started_s < ABRUPT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,4 +175,4 @@ def _settled(
         return rested, None
     settled_s = state.readings[-1][0]
     moved_s = max(moving_since_s, settled_s - limits.settle_s)
-    return rested, WeightChange(change_g, moving_since_s, moved_s, settled_s)
+    return rested, WeightChange(change_g, moving_since_s, moved_s, settled_s, quiet_g)

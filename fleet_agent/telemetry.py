@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet_agent.fusion import Decision
+from fleet_agent.basket.decision import Decision
 from fleet_agent.quality import Quality
 from fleet_protocol.histogram import ExponentialHistogram
 from fleet_protocol.messages import Buckets
@@ -107,15 +107,16 @@ class Telemetry:
     def decision(self, decision: Decision) -> None:
         """Count one item event and its drift signals."""
         with self._lock:
-            for name, n in (("item_events", 1), ("asked", decision.outcome == "asked")):
+            rows = len(decision.items) or 1  # a pair is two events
+            for name, n in (("item_events", rows), ("asked", rows * (decision.outcome == "asked"))):
                 if n:
-                    self._counters[name] = self._counters.get(name, 0) + 1
+                    self._counters[name] = self._counters.get(name, 0) + n
             self._signal(CONFIDENCE, decision.posterior)
             self._signal(MARGIN, decision.margin)
             if decision.camera_confidence:
                 self._signal(CAMERA_DISAGREEMENT, decision.disagreeing)
-            if decision.item_ix is not None:
-                self._signal(CLASS, decision.item_ix)
+            for item_ix in decision.items:
+                self._signal(CLASS, item_ix)
             if decision.weight_residual_g is not None:
                 self._signal(WEIGHT_RESIDUAL, decision.weight_residual_g)
 

@@ -1,5 +1,6 @@
 """The scale's thread: opens it, reads it, finds settled changes, opens it again when it is lost."""
 
+import math
 import threading
 from collections.abc import Callable
 
@@ -8,6 +9,7 @@ import structlog
 from fleet_agent.capture import READ_TIMEOUT_S, Backoff
 from fleet_agent.errors import ScaleError
 from fleet_agent.ports import ScaleReading, ScaleSource
+from fleet_agent.scales.condition import Condition, ScaleLimits, observe
 from fleet_agent.settling import SettleLimits, SettleState, WeightChange, step
 from fleet_agent.telemetry import Telemetry
 
@@ -16,6 +18,9 @@ log = structlog.get_logger()
 # A movement that has not settled after this long is counted: somebody leans on the cart, or the
 # scale is broken.
 UNSETTLED_S = 10.0
+# A scale that has said nothing for this long is counted. Simulated and battery-powered ones speak every two
+# seconds at rest.
+SILENT_S = 10.0
 
 
 class WeighingLoop:
@@ -24,8 +29,10 @@ class WeighingLoop:
     Args:
         source: The scale.
         limits: What counts as quiet and as a change.
+        believable: What counts as trouble with the scale.
         backoff: Waits between attempts to open it.
-        telemetry: Counts garbage, overloads, reconnects, unsettled movements.
+        telemetry: Counts garbage, overloads, silence, reconnects, unsettled movements and the troubles of
+            `scales.condition`; its gauge `scale_zero_g` is the walk of the weight at rest.
         on_movement: Told when a movement begins (its monotonic time) and when one ends without a
             change (None).
         on_change: Told each settled change.
@@ -36,6 +43,7 @@ class WeighingLoop:
         self,
         source: ScaleSource,
         limits: SettleLimits,
+        believable: ScaleLimits,
         *,
         backoff: Backoff,
         telemetry: Telemetry,
@@ -45,6 +53,9 @@ class WeighingLoop:
     ) -> None:
         self._source = source
         self._limits = limits
+        self._believable = believable
+        self._condition = Condition()
+        self._silent_reads = 0
         self._backoff = backoff
         self._telemetry = telemetry
         self._on_movement = on_movement
@@ -75,9 +86,18 @@ class WeighingLoop:
     def _read(self) -> None:
         while not self._stopping.is_set():
             reading = self._source.read(READ_TIMEOUT_S)
-            if reading is not None:
+            if reading is None:
+                self._count_silence()
+            else:
+                self._silent_reads = 0
                 self._backoff.reset()
                 self._take(reading)
+
+    def _count_silence(self) -> None:
+        """Count, once, that the scale is there and says nothing."""
+        self._silent_reads += 1
+        if self._silent_reads == math.ceil(SILENT_S / READ_TIMEOUT_S):
+            self._telemetry.count("scale_silent")
 
     def _take(self, reading: ScaleReading) -> None:
         if reading.garbage_before:
@@ -87,11 +107,23 @@ class WeighingLoop:
         self._overloaded = reading.overload
         before = self._state
         self._state, change = step(before, reading, self._limits)
+        self._watch(reading, before, change)
         if change is not None:
             self._on_change(change)
         elif self._state.moving != before.moving:
             self._on_movement(self._state.moving_since_s)
         self._count_unsettled(reading.at_s)
+
+    def _watch(self, reading: ScaleReading, before: SettleState, change: WeightChange | None) -> None:
+        """Report trouble with the scale: its weight at rest walks, it leaps, it talks nonsense."""
+        walked_g = 0.0
+        if before.baseline_g is not None and self._state.baseline_g is not None:
+            walked_g = self._state.baseline_g - before.baseline_g - (change.change_g if change else 0.0)
+        self._condition, troubles = observe(self._condition, reading, walked_g, self._believable)
+        for trouble in troubles:
+            self._telemetry.count(trouble)
+            log.warning("trouble with the scale", what=trouble, zero_g=round(self._condition.zero_g, 1))
+        self._telemetry.gauge("scale_zero_g", self._condition.zero_g)
 
     def _count_unsettled(self, now_s: float) -> None:
         since_s = self._state.moving_since_s

@@ -46,22 +46,23 @@ class Identity:
 
 
 def item_message(identity: Identity, event: ItemEvent, seq: int) -> Events:
-    """Return the message of one item event."""
+    """Return the message of one movement: a row for its item, and one for the other item of a pair."""
+    rows = event.rows
     columns = EventColumns(
-        id=[event.event_id],
-        ts=[0],
-        type=["item"],
-        session=[event.session_id],
-        item=[event.item_id],
-        qty=[event.quantity],
-        dir=[event.direction],
-        p=[_probability(event.posterior)],
-        top=[[(item_id, _probability(p)) for item_id, p in event.top]],
-        cam=[[(camera, _probability(p)) for camera, p in event.camera_confidence]],
-        dw=[round(event.weight_change_g, 1)],
-        res=[None if event.weight_residual_g is None else round(event.weight_residual_g, 1)],
-        outcome=[event.outcome],
-        ms=[None if event.decision_ms is None else round(event.decision_ms, 2)],
+        id=[row.event_id for row in rows],
+        ts=[row.at_ms - event.at_ms for row in rows],
+        type=["item" for _ in rows],
+        session=[row.session_id for row in rows],
+        item=[row.item_id for row in rows],
+        qty=[row.quantity for row in rows],
+        dir=[row.direction for row in rows],
+        p=[_probability(row.posterior) for row in rows],
+        top=[_probabilities(row.top) for row in rows],
+        cam=[_probabilities(row.camera_confidence) for row in rows],
+        dw=[round(row.weight_change_g, 1) for row in rows],
+        res=[None if row.weight_residual_g is None else round(row.weight_residual_g, 1) for row in rows],
+        outcome=[row.outcome for row in rows],
+        ms=[None if row.decision_ms is None else round(row.decision_ms, 2) for row in rows],
     )
     return Events(**identity.envelope(seq), t0=event.at_ms, cols=columns)
 
@@ -128,6 +129,10 @@ def state_message(
         hw=identity.hw,
         held=held,
     )
+
+
+def _probabilities(pairs: tuple[tuple[str, float], ...]) -> list[tuple[str, float]]:
+    return [(name, _probability(p)) for name, p in pairs]
 
 
 def _probability(p: float) -> float:

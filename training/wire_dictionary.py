@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import zstandard
 
-from fleet_agent.fusion import Decision
+from fleet_agent.basket.decision import Decision
 from fleet_agent.quality import Quality
 from fleet_agent.telemetry import Telemetry
 from fleet_protocol.messages import EventColumns, Events, Window

@@ -21,10 +21,10 @@ from demo.world.faults import SMEAR_LEVEL, SMEAR_PRINT
 from demo.world.places import CAMERA_NAMES
 from demo.world.shoppers import Move, draw_trip, tastes
 from demo.world.stage import Movement, Surroundings, weigh_out
+from fleet_agent.basket.fusion import CameraEvidence, Decision, fuse
 from fleet_agent.config import CaptureConfig, FusionConfig
 from fleet_agent.decoding import decode
 from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
-from fleet_agent.fusion import CameraEvidence, Decision, fuse
 from fleet_agent.perception import Detection
 from fleet_agent.preprocess import Preprocessor
 from training.scenes import Direction, Gesture, LensState, Light, SceneRenderer, SceneState

@@ -31,6 +31,9 @@ class ScaleConfig:
     min_change_g: Positive = field(
         default=10.0, metadata=doc("Smallest change that is an event. Lower: drift and bumps become items.")
     )
+    drift_g: Positive = field(
+        default=25.0, metadata=doc("Walk of the weight at rest that is reported as drift of the scale.")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +71,39 @@ class FusionConfig:
     multiple_share: Annotated[float, Meta(gt=0, lt=1)] = field(
         default=0.1, metadata=doc("Prior ratio of n + 1 pieces to n pieces.")
     )
+    pair_share: Annotated[float, Meta(gt=0, lt=1)] = field(
+        default=0.01, metadata=doc("Prior share of movements of two different items at once.")
+    )
+    pair_candidates: Annotated[int, Meta(ge=2, le=20)] = field(
+        default=6,
+        metadata=doc("Pairs are formed of this many best-looking items. More costs time with its square."),
+    )
+    shift_share: Annotated[float, Meta(gt=0, lt=1)] = field(
+        default=0.02,
+        metadata=doc("Prior share of weight changes without any item, such as a shifted load."),
+    )
+    shift_sd_g: Positive = field(
+        default=8.0,
+        metadata=doc("Standard deviation of such a change. Higher: light items pass for a shifted load."),
+    )
+    removal_leak: Annotated[float, Meta(gt=0, lt=1)] = field(
+        default=0.02,
+        metadata=doc("Share of removals of what is not booked in the cart, when all in it is known."),
+    )
+    open_removal_leak: Annotated[float, Meta(gt=0, lt=1)] = field(
+        default=0.3,
+        metadata=doc("The same share while an asked item is unconfirmed, or before the first trip."),
+    )
+    learn_weights: bool = field(
+        default=True, metadata=doc("Learn what items weigh from movements confirmed by barcode.")
+    )
+
+    def __post_init__(self) -> None:
+        """Check what no single setting can.
+
+        Raises:
+            ValueError: the shares leave nothing for single items.
+        """
+        if self.unknown_share + self.pair_share + self.shift_share >= 1.0:
+            msg = "unknown_share, pair_share and shift_share together must be below 1"
+            raise ValueError(msg)

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet_agent.basket.evidence import overlaps
+from fleet_agent.basket.fusion import CameraEvidence, Decision, fuse
 from fleet_agent.config import FusionConfig
-from fleet_agent.fusion import CameraEvidence, Decision, fuse, overlap
-from fleet_agent.perception import Detection, ItemClass
+from fleet_agent.manifest import ItemClass
+from fleet_agent.perception import Detection
 from tests.fleet_agent.worlds import WEIGHTS_G, item
 
 CONFIG = FusionConfig()
@@ -171,7 +173,6 @@ def test_the_order_of_cameras_does_not_matter(order: list[int]) -> None:
 
 
 def test_overlap_of_boxes() -> None:
-    """Intersection over union by hand."""
-    assert overlap((0, 0, 1, 1), (0, 0, 1, 1)) == 1.0
-    assert overlap((0, 0, 1, 1), (0.5, 0, 1.5, 1)) == pytest.approx(1 / 3)
-    assert overlap((0, 0, 1, 1), (2, 2, 3, 3)) == 0.0
+    """Intersection over union by hand: the same, half of it, beside it, and without area."""
+    boxes = np.array([(0, 0, 1, 1), (0.5, 0, 1.5, 1), (2, 2, 3, 3), (0.5, 0.5, 0.5, 0.5)])
+    assert overlaps(boxes[:1], boxes)[0] == pytest.approx([1.0, 1 / 3, 0.0, 0.0])

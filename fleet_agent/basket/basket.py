@@ -1,0 +1,164 @@
+"""One cart's basket: its books, its weights, and the events that labels may still speak of.
+
+The deciding thread owns it. The reducers are in `contents` and `weight_table`; here is what must be
+remembered between calls, written to disk, or counted.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from fleet_agent.basket.contents import Contents, book, correct, residual, trip, weigh
+from fleet_agent.basket.prior import Inside
+from fleet_agent.basket.weighed import ItemWeights
+from fleet_agent.basket.weight_store import WeightStore
+from fleet_agent.basket.weight_table import WeightTable, learn, weight_table
+from fleet_agent.config import CartConfig, FusionConfig
+from fleet_agent.errors import WeightStoreError
+from fleet_agent.events import ItemEvent, Label
+from fleet_agent.manifest import ItemClass, ModelManifest
+from fleet_agent.settling import WeightChange
+from fleet_agent.telemetry import Telemetry
+
+log = structlog.get_logger()
+
+# Events that a scan may still teach something about. People scan within a minute; a cart of four movements a
+# minute forgets after an hour.
+RECENT_EVENTS = 256
+
+
+class Basket:
+    """What lies in one cart.
+
+    Args:
+        classes: The catalogue, in the order of the network's classes.
+        config: Noise of the scale; whether weights are learned.
+        store: Where learned weights are kept; None keeps them in memory only.
+        telemetry: Gauges and counters.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[ItemClass],
+        config: FusionConfig,
+        *,
+        store: WeightStore | None,
+        telemetry: Telemetry,
+    ) -> None:
+        self._classes = classes
+        self._config = config
+        self._store = store
+        self._telemetry = telemetry
+        self._contents = Contents()
+        self._table = self._load()
+        self._weights = self._table.weights(classes)
+        # Single items that were not learned from yet.
+        self._recent: OrderedDict[str, ItemEvent] = OrderedDict()
+        self._unresolved = False
+
+    def _load(self) -> WeightTable:
+        weighings = {}
+        if self._store is not None:
+            try:
+                weighings = self._store.load()
+            except WeightStoreError as error:
+                log.warning("learned weights are not usable, the catalogue's are", why=str(error))
+                self._telemetry.count("weights_damaged")
+        return weight_table(self._classes, weighings, self._config.scale_sd_g)
+
+    @property
+    def contents(self) -> Contents:
+        """The books."""
+        return self._contents
+
+    @property
+    def weights(self) -> ItemWeights:
+        """What the items weigh, as far as is known."""
+        return self._weights
+
+    def inside(self) -> Inside:
+        """Return what can be taken out."""
+        pieces = self._contents.pieces()
+        counts = np.array([pieces.get(item.item_id, 0) for item in self._classes], np.float64)
+        return Inside(counts, self._contents.complete)
+
+    def session(self, session_id: str | None) -> None:
+        """Begin a trip with an empty cart, or (None) end one."""
+        if self._contents.pending:
+            self._telemetry.count("basket_open_at_end")
+        self._contents = trip(session_id)
+        self._unresolved = False
+        self._report()
+
+    def book(self, events: Sequence[ItemEvent], change: WeightChange) -> None:
+        """Enter the item events of one weight change: none for a shift, two for a pair."""
+        if change.level_g is not None:
+            self._contents = weigh(self._contents, change.change_g, change.level_g)
+        for event in events:
+            self._contents = book(self._contents, event)
+        if len(events) == 1:
+            self._recent[events[0].event_id] = events[0]
+            if len(self._recent) > RECENT_EVENTS:
+                self._recent.popitem(last=False)
+        self._report()
+
+    def label(self, label: Label) -> None:
+        """Take in the truth about an event: the books follow any label, the weights a barcode only."""
+        self._contents = correct(self._contents, label)
+        event = self._recent.get(label.ref_event_id)
+        if self._config.learn_weights and event is not None and _weighs_one_piece(event, label):
+            del self._recent[label.ref_event_id]
+            self._learn(str(label.item_id), abs(event.weight_change_g))
+        self._report()
+
+    def _learn(self, item_id: str, weighed_g: float) -> None:
+        table = learn(self._table, item_id, weighed_g)
+        if table is None:
+            self._telemetry.count("weights_refused")
+            return
+        self._table = table
+        self._weights = table.weights(self._classes)
+        self._telemetry.count("weights_learned")
+        if self._store is not None:
+            try:
+                self._store.save(table.weighings)
+            except WeightStoreError as error:
+                log.warning("learned weight not saved", why=str(error))
+                self._telemetry.count("weights_unsaved")
+
+    def _report(self) -> None:
+        """Set the gauges; count a basket that the scale begins to contradict."""
+        off = residual(self._contents, self._table.weight_of, self._config.scale_sd_g)
+        self._telemetry.gauge("basket_pieces", sum(self._contents.pieces().values()))
+        self._telemetry.gauge("basket_pending", self._contents.pending)
+        self._telemetry.gauge("basket_residual_g", None if off is None else off.grams)
+        self._telemetry.gauge("basket_z", None if off is None else off.z)
+        unresolved = off is not None and off.unresolved
+        if unresolved and not self._unresolved:
+            self._telemetry.count("basket_unresolved")
+        self._unresolved = unresolved
+
+
+def make_basket(config: CartConfig, manifest: ModelManifest, telemetry: Telemetry) -> Basket:
+    """Return the basket of a cart; what it learns of weights is kept beside its spool."""
+    path = Path(config.spool.path)
+    store = WeightStore(path.with_name(f"{path.stem}.weights.json")) if config.fusion.learn_weights else None
+    return Basket(manifest.classes, config.fusion, store=store, telemetry=telemetry)
+
+
+def _weighs_one_piece(event: ItemEvent, label: Label) -> bool:
+    """Tell whether a label says by barcode that this movement was one piece of one item."""
+    quantity = event.quantity if label.quantity is None else label.quantity
+    direction = label.direction or event.direction
+    agrees = direction == event.direction == ("add" if event.weight_change_g > 0 else "remove")
+    return (
+        label.type == "scan"
+        and label.item_id is not None
+        and quantity == 1
+        and agrees
+        and math.isfinite(event.weight_change_g)
+    )

@@ -1,0 +1,148 @@
+r"""What the cameras say about a movement, as arrays: pure.
+
+    log p_f(k) = log softmax_k(logit(score_fk) / T)          one frame, the best score per class
+    log p_c(k) = beta_c sum_f q_f log p_f(k)                 one camera
+    beta_c = 1 / (1 + (F_c - 1) rho_frames)
+
+q_f, the surest score of a frame, is its quality: a blurred, dark or occluded view says little. beta discounts
+frames whose errors go together, as the effective sample size of equicorrelated observations (Kish 1965).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet_agent.config import FusionConfig
+from fleet_agent.perception import Detection
+
+Floats = NDArray[np.float64]
+
+# Scores are clipped to this far from 0 and 1: one frame never rules an item out for good.
+SCORE_FLOOR = 0.01
+# A detection this much over one that was there before the movement is clutter, not the moved item.
+CLUTTER_OVERLAP = 0.5
+# Keeps the division by the union of two empty boxes finite.
+LEAST_AREA = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class CameraEvidence:
+    """What one camera saw during one movement.
+
+    Attributes:
+        camera: Its name.
+        frames: Detections of each frame looked at; frames without any say nothing.
+        clutter: Detections from before the movement.
+    """
+
+    camera: str
+    frames: tuple[tuple[Detection, ...], ...]
+    clutter: tuple[Detection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The frames that showed something, camera after camera.
+
+    Attributes:
+        cameras: Names of the C cameras that saw something.
+        starts: int (C,), row of each camera's first frame.
+        logs: float64 (F, K), log p of each class per frame.
+        weights: float64 (F,), quality of the frame times its camera's beta.
+    """
+
+    cameras: tuple[str, ...]
+    starts: NDArray[np.intp]
+    logs: Floats
+    weights: Floats
+
+    def by_camera(self) -> Floats:
+        """Return each camera's log p of each class, float64 (C, K)."""
+        sums: Floats = np.add.reduceat(self.weights[:, None] * self.logs, self.starts, axis=0)
+        return sums
+
+
+def views_of(
+    evidence: Sequence[CameraEvidence], classes: int, temperature: float, config: FusionConfig
+) -> Views | None:
+    """Return what the cameras saw; None when none of them saw anything that moved."""
+    cameras: list[str] = []
+    frames_of: list[int] = []
+    frames: list[list[Detection]] = []
+    for one in evidence:
+        seen = [frame for frame in _moved(one) if frame]
+        if seen:
+            cameras.append(one.camera)
+            frames_of.append(len(seen))
+            frames += seen
+    if not frames:
+        return None
+    scores = _best_scores(frames, classes)
+    counts = np.asarray(frames_of)
+    beta = 1.0 / (1.0 + (counts - 1) * config.frame_correlation)
+    return Views(
+        cameras=tuple(cameras),
+        starts=np.cumsum(counts) - counts,
+        logs=_log_softmax(np.log(scores / (1.0 - scores)) / temperature),
+        weights=scores.max(axis=1) * np.repeat(beta, counts),
+    )
+
+
+def _best_scores(frames: Sequence[Sequence[Detection]], classes: int) -> Floats:
+    """Return the best clipped score of each class in each frame, float64 (F, K)."""
+    rows = [detection.class_scores for frame in frames for detection in frame]
+    lengths = np.fromiter((len(frame) for frame in frames), np.intp, len(frames))
+    flat = np.concatenate(rows, dtype=np.float64).reshape(len(rows), classes)
+    best = np.maximum.reduceat(flat, np.cumsum(lengths) - lengths, axis=0)
+    # A network that is out of its mind gives NaN: it says nothing then, and the other frames still count.
+    clipped: Floats = np.clip(np.nan_to_num(best, nan=SCORE_FLOOR), SCORE_FLOOR, 1.0 - SCORE_FLOOR)
+    return clipped
+
+
+def _log_softmax(logits: Floats) -> Floats:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    logs: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logs
+
+
+def _moved(evidence: CameraEvidence) -> list[list[Detection]]:
+    """Return the detections of each frame that were not there before."""
+    if not evidence.clutter or not any(evidence.frames):
+        return [list(frame) for frame in evidence.frames]
+    seen = list(chain.from_iterable(evidence.frames))
+    known = _is_clutter(seen, evidence.clutter).tolist()
+    moved, row = [], 0
+    for frame in evidence.frames:
+        moved.append([d for d, old in zip(frame, known[row : row + len(frame)], strict=True) if not old])
+        row += len(frame)
+    return moved
+
+
+def _is_clutter(seen: Sequence[Detection], clutter: Sequence[Detection]) -> NDArray[np.bool_]:
+    same = np.array([d.item_ix for d in seen])[:, None] == np.array([d.item_ix for d in clutter])
+    over = overlaps(np.array([d.box for d in seen]), np.array([d.box for d in clutter]))
+    found: NDArray[np.bool_] = (same & (over > CLUTTER_OVERLAP)).any(axis=1)
+    return found
+
+
+def overlaps(a: Floats, b: Floats) -> Floats:
+    """Return intersection over union of boxes x0, y0, x1, y1, (n, 4) and (m, 4), as (n, m)."""
+    size = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    inside = np.maximum(size, 0.0).prod(axis=2)
+    union = _areas(a)[:, None] + _areas(b)[None, :] - inside
+    over: Floats = inside / np.maximum(union, LEAST_AREA)
+    return over
+
+
+def _areas(boxes: Floats) -> Floats:
+    areas: Floats = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0).prod(axis=1)
+    return areas
+
+
+def log_uniform(classes: int) -> float:
+    """Return the log p of something that looks like nothing in particular."""
+    return -math.log(classes)

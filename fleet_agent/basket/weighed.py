@@ -1,0 +1,81 @@
+r"""What the scale says about a movement: pure.
+
+    p(dw | n pieces of k) = (1 - e) N(|dw|; n mu_k, w^2 + n sd_k^2) + e / W     W: range of the scale
+    p(dw | a and b)       = the same with mu_a + mu_b and both variances
+    p(dw | unknown)       = 1 / W
+    p(dw | shift)         = N(dw; 0, w^2 + v^2)
+
+e is the outlier mass: a hand on the rim makes the weight say nothing, and then the cameras decide (or nobody
+does). w is the standard deviation of a settled change of nothing, v that of a shift.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet_agent.config import FusionConfig
+from fleet_agent.manifest import ItemClass
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemWeights:
+    """What one piece of each item weighs, in the order of the network's classes.
+
+    Attributes:
+        mean_g: float64 (K,).
+        sd_g: float64 (K,), between pieces.
+    """
+
+    mean_g: Floats
+    sd_g: Floats
+
+
+def catalogue_weights(classes: Sequence[ItemClass]) -> ItemWeights:
+    """Return the weights of the catalogue."""
+    size = len(classes)
+    return ItemWeights(
+        np.fromiter((item.weight_g for item in classes), np.float64, size),
+        np.fromiter((item.weight_sd_g for item in classes), np.float64, size),
+    )
+
+
+def log_singles(change_g: float, weights: ItemWeights, config: FusionConfig) -> Floats:
+    """Return the log likelihood of 1 to Q pieces of each item, float64 (Q, K)."""
+    n = np.arange(1, config.max_quantity + 1)[:, None]
+    return _log_mixture(abs(change_g) - n * weights.mean_g, n * weights.sd_g**2, config)
+
+
+def log_pairs(
+    change_g: float,
+    weights: ItemWeights,
+    first: NDArray[np.intp],
+    second: NDArray[np.intp],
+    config: FusionConfig,
+) -> Floats:
+    """Return the log likelihood of one piece of each of two items, float64 (P,)."""
+    gap_g = abs(change_g) - weights.mean_g[first] - weights.mean_g[second]
+    return _log_mixture(gap_g, weights.sd_g[first] ** 2 + weights.sd_g[second] ** 2, config)
+
+
+def _log_mixture(gap_g: Floats, item_variance: Floats, config: FusionConfig) -> Floats:
+    variance = config.scale_sd_g**2 + item_variance
+    normal = np.exp(-(gap_g**2) / (2 * variance)) / np.sqrt(2 * math.pi * variance)
+    share = config.weight_outlier_share
+    logs: Floats = np.log((1 - share) * normal + share / config.weight_range_g)
+    return logs
+
+
+def log_unknown(config: FusionConfig) -> float:
+    """Return the log likelihood of any change by something that is not in the catalogue."""
+    return -math.log(config.weight_range_g)
+
+
+def log_shift(change_g: float, config: FusionConfig) -> float:
+    """Return the log likelihood of a change although nothing was put in or taken out."""
+    variance = config.scale_sd_g**2 + config.shift_sd_g**2
+    return -(change_g**2) / (2 * variance) - 0.5 * math.log(2 * math.pi * variance)
