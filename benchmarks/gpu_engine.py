@@ -1,0 +1,340 @@
+"""What a GPU makes of the models: parity, latency, CUDA graph, build time, in one go.
+
+    python -m benchmarks.gpu_engine > gpu.json
+    python -m benchmarks.gpu_engine --models v2 --precisions fp16 int8 --runs 1000
+
+For each usable runtime (TensorRT, TensorRT for RTX), model and precision: a plan is built for this GPU in a
+child process, as on a cart, and opened with and without a CUDA graph. Then
+
+- `build`: seconds and bytes;
+- `open_s`: deserialise, allocate, warm up, record the graph; for RTX its kernels are compiled here;
+- `parity`: largest difference to ONNX Runtime on the CPU, to the same artifact and to the FP32 one, on the
+  golden frames where the model has some, else on noise; and the verdict of the cart's own parity gate;
+- `graph`: whether there is one, and whether it answers bit for bit as the plain enqueue does;
+- `latency_ms`: median and 99th percentile of `infer` by the wall clock (copies in and out, synchronisation,
+  Python), with and without graph; the GPU's own time of copies and network, and of the network alone;
+  and ONNX Runtime on the CPU beside it, in the same process, on the same batch.
+
+Exit status: 0; 1 when something that was tried failed, or an engine answers wrongly; 2 without a GPU.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fleet_agent
+from fleet_agent.activation.golden import load_golden
+from fleet_agent.activation.parity import check
+from fleet_agent.config.model import ModelConfig
+from fleet_agent.engines.contract import PlanRequest
+from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeEngine, OnnxRuntimeModel
+from fleet_agent.engines.tensorrt.backend import TensorRtBackend
+from fleet_agent.engines.tensorrt.bindings import RUNTIME_NAMES, RuntimeName
+from fleet_agent.engines.tensorrt.cuda import CudaGpu, load_cuda
+from fleet_agent.engines.tensorrt.engine import TensorRtEngine
+from fleet_agent.errors import EngineError, ModelError, PlanBuildError
+from fleet_agent.manifest import PRECISIONS, ModelManifest, Precision, load_manifest
+from fleet_agent.perception import PerceptionEngine, Tensor
+from fleet_agent.plans.builder import Built, build_plan
+from fleet_agent.ports import SystemClock
+from fleet_agent.preprocess import Preprocessor
+
+MODELS = Path(fleet_agent.__file__).parent / "models"
+BUILD_TIMEOUT_S = 900.0
+# The first inferences after a pause run at a low clock of the GPU.
+WARM_UP_RUNS = 50
+Measured = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is measured.
+
+    Attributes:
+        cameras: Rows of a batch.
+        runs: Timed inferences of each kind.
+        device: Which GPU.
+        threads: Of ONNX Runtime.
+        workspace_mb: For building.
+        optimization_level: For building.
+    """
+
+    cameras: int
+    runs: int
+    device: int
+    threads: int
+    workspace_mb: int
+    optimization_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One ONNX file of a model."""
+
+    directory: Path
+    manifest: ModelManifest
+    precision: Precision
+
+    def request(self, plan: Path, settings: Settings) -> PlanRequest:
+        """Return what builds its plan."""
+        described = self.manifest.artifacts[self.precision]
+        spec = self.manifest.input
+        return PlanRequest(
+            onnx=self.directory / described.file,
+            sha256=described.sha256,
+            precision=self.precision,
+            input_name=spec.name,
+            shape=(settings.cameras, 3, spec.height, spec.width),
+            plan=plan,
+            workspace_mb=settings.workspace_mb,
+            optimization_level=settings.optimization_level,
+        )
+
+    def on_cpu(self, settings: Settings, precision: Precision) -> OnnxRuntimeEngine:
+        """Return ONNX Runtime's engine of the model."""
+        model = OnnxRuntimeModel(self.directory, self.manifest, precision=precision, threads=settings.threads)
+        return model.engine(settings.cameras, owns_model=True)
+
+    def batch(self, settings: Settings) -> Tensor:
+        """Return golden frames as the network wants them, or noise where the model has none."""
+        spec = self.manifest.input
+        rng = np.random.default_rng(1)
+        rows = rng.random((settings.cameras, 3, spec.height, spec.width), np.float32)
+        golden = load_golden(self.directory, self.manifest)[: settings.cameras]
+        if golden:
+            Preprocessor(spec, rows).fill([frame.pixels for frame in golden])
+        return rows
+
+
+def artifacts(models: list[str], precisions: list[Precision]) -> Iterator[Artifact]:
+    """List what there is of what was asked for."""
+    for path in sorted(MODELS.glob("*/manifest.json")):
+        if models and path.parent.name not in models:
+            continue
+        manifest = load_manifest(path.parent)
+        for precision in precisions:
+            if precision in manifest.artifacts:
+                yield Artifact(path.parent, manifest, precision)
+
+
+def answers(engine: PerceptionEngine, batch: Tensor) -> dict[str, Tensor]:
+    """Run once and keep the answers."""
+    engine.input[:] = batch
+    return {name: array.copy() for name, array in engine.infer(len(batch)).items()}
+
+
+def farthest(first: dict[str, Tensor], second: dict[str, Tensor]) -> dict[str, float]:
+    """Return the largest difference of each output."""
+    return {name: float(np.abs(array - second[name]).max()) for name, array in first.items()}
+
+
+def timed(work: Callable[[], object], runs: int) -> Measured:
+    """Return median and 99th percentile by the wall clock, in milliseconds."""
+    for _ in range(WARM_UP_RUNS):
+        work()
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - started) * 1e3)
+    return {"median": round(statistics.median(times), 4), "p99": round(float(np.percentile(times, 99)), 4)}
+
+
+def latencies(
+    with_graph: TensorRtEngine, plain: TensorRtEngine, cpu: OnnxRuntimeEngine, settings: Settings
+) -> Measured:
+    """Time everything, one after the other on the same batch."""
+    rows, runs = settings.cameras, settings.runs
+    wall = timed(lambda: with_graph.infer(rows), runs)
+    wall_plain = timed(lambda: plain.infer(rows), runs)
+    gpu = [with_graph.times_ms() for _ in range(runs)]
+    reference = timed(lambda: cpu.infer(rows), max(20, runs // 10))
+    return {
+        "infer": wall,
+        "infer_without_graph": wall_plain,
+        "gpu_copies_and_network_median": round(statistics.median(whole for whole, _ in gpu), 4),
+        "gpu_network_median": round(statistics.median(network for _, network in gpu), 4),
+        "onnxruntime_cpu": reference,
+        "graph_speedup": round(wall_plain["median"] / wall["median"], 3),
+        "speedup_over_cpu": round(reference["median"] / wall["median"], 2),
+    }
+
+
+def gate(artifact: Artifact, candidate: TensorRtEngine, settings: Settings) -> Measured:
+    """Return the verdict of the cart's own parity gate on the golden frames."""
+    manifest = artifact.manifest
+    if not manifest.golden:
+        return {"passed": None, "reasons": ["the model has no golden frames"]}
+    reference = artifact.on_cpu(settings, "fp32")
+    report = check(
+        candidate,
+        reference,
+        manifest,
+        load_golden(artifact.directory, manifest),
+        manifest.artifacts[artifact.precision].parity,
+        budget_ms=manifest.latency_budget_ms,
+        clock=SystemClock(),
+        runs=30,
+    )
+    reference.close()
+    agreed = asdict(report.to_reference)
+    return {"passed": report.passed, "reasons": list(report.reasons), "frames": report.frames, **agreed}
+
+
+def parity(artifact: Artifact, seen: dict[str, Tensor], batch: Tensor, settings: Settings) -> Measured:
+    """Return the largest differences to ONNX Runtime on the CPU."""
+    measured: Measured = {"frames": "golden" if artifact.manifest.golden else "noise"}
+    for precision in dict.fromkeys((artifact.precision, "fp32")):
+        reference = artifact.on_cpu(settings, precision)
+        measured[f"farthest_from_cpu_{precision}"] = farthest(answers(reference, batch), seen)
+        reference.close()
+    measured["finite"] = all(bool(np.isfinite(array).all()) for array in seen.values())
+    return measured
+
+
+def run(artifact: Artifact, name: RuntimeName, built: Built, settings: Settings) -> Measured:
+    """Open a plan with and without graph, compare, time."""
+
+    def opened(*, cuda_graph: bool) -> TensorRtEngine:
+        config = ModelConfig(device=settings.device, cuda_graph=cuda_graph)
+        return TensorRtBackend.on_device(name, config).open(
+            artifact.directory,
+            artifact.manifest,
+            precision=artifact.precision,
+            cameras=settings.cameras,
+            plan=built.plan,
+        )
+
+    started = time.perf_counter()
+    with_graph = opened(cuda_graph=True)
+    open_s = time.perf_counter() - started
+    plain = opened(cuda_graph=False)
+    cpu = artifact.on_cpu(settings, artifact.precision)
+    try:
+        batch = artifact.batch(settings)
+        seen, seen_plain = answers(with_graph, batch), answers(plain, batch)
+        same = all(np.array_equal(array, seen_plain[output]) for output, array in seen.items())
+        cpu.input[:] = batch
+        return {
+            "engine": str(with_graph.info),
+            "open_s": round(open_s, 3),
+            "graph": {"active": not with_graph.info.note, "note": with_graph.info.note, "same_answers": same},
+            "parity": parity(artifact, seen, batch, settings),
+            "gate": gate(artifact, with_graph, settings),
+            "latency_ms": latencies(with_graph, plain, cpu, settings),
+        }
+    finally:
+        for engine in (with_graph, plain, cpu):
+            engine.close()
+
+
+def measure(artifact: Artifact, name: RuntimeName, folder: Path, settings: Settings) -> Measured:
+    """Build and run one artifact; a failure is a result like any other."""
+    entry: Measured = {
+        "runtime": name,
+        "model": artifact.directory.name,
+        "digest": artifact.manifest.digest,
+        "precision": artifact.precision,
+    }
+    try:
+        backend = TensorRtBackend.on_device(name, ModelConfig(device=settings.device))
+        described = artifact.manifest.artifacts[artifact.precision]
+        plan = folder / f"{described.sha256[:12]}-{name}.plan"
+        request = artifact.request(plan, settings)
+        built = build_plan(backend, request, clock=SystemClock(), timeout_s=BUILD_TIMEOUT_S)
+        entry["build"] = {"seconds": built.seconds, "bytes": built.size_bytes}
+        entry |= run(artifact, name, built, settings)
+    except PlanBuildError as error:
+        entry |= {"error": str(error), "log": list(error.log)}
+    except ModelError as error:
+        entry["error"] = str(error)
+    return entry
+
+
+def is_good(entry: Measured) -> bool:
+    """Whether an artifact ran, and right: `v3-bad` is bad by its training, not by its engine."""
+    if "error" in entry:
+        return False
+    return bool(
+        entry["parity"]["finite"] and entry["graph"]["same_answers"] and entry["gate"]["passed"] is not False
+    )
+
+
+def usable(device: int) -> tuple[list[RuntimeName], dict[str, str]]:
+    """Return the runtimes that this GPU has, and why not the others: also where one refuses the chip."""
+    names: list[RuntimeName] = []
+    refused: dict[str, str] = {}
+    for name in RUNTIME_NAMES:
+        try:
+            TensorRtBackend.on_device(name, ModelConfig(device=device))
+            names.append(name)
+        except EngineError as error:
+            refused[name] = str(error)
+    return names, refused
+
+
+def gpu_facts(device: int) -> Measured | str:
+    """Return what the GPU is, or why there is none."""
+    try:
+        return asdict(CudaGpu(load_cuda(), device).facts())
+    except EngineError as error:
+        return str(error)
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="*", default=[], help="folders of fleet_agent/models; all")
+    parser.add_argument("--precisions", nargs="*", default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument("--cameras", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--device", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="of ONNX Runtime")
+    parser.add_argument("--workspace-mb", type=int, default=512)
+    parser.add_argument("--optimization-level", type=int, default=3, choices=range(6))
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure and print JSON; return the exit status."""
+    given = options()
+    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "load_1_min": os.getloadavg()[0]}
+    gpu = gpu_facts(given.device)
+    if isinstance(gpu, str):
+        print(json.dumps({"machine": machine, "gpu": None, "reason": f"no GPU answers: {gpu}"}, indent=2))
+        return 2
+    settings = Settings(
+        given.cameras,
+        given.runs,
+        given.device,
+        given.threads,
+        given.workspace_mb,
+        given.optimization_level,
+    )
+    names, refused = usable(given.device)
+    with tempfile.TemporaryDirectory() as folder:
+        results = [
+            measure(artifact, name, Path(folder), settings)
+            for name in names
+            for artifact in artifacts(given.models, given.precisions)
+        ]
+    found = {"machine": machine, "gpu": gpu, "settings": asdict(settings), "refused": refused}
+    print(json.dumps({**found, "results": results}, indent=2))
+    return 0 if results and all(map(is_good, results)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
