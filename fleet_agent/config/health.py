@@ -36,7 +36,7 @@ class HealthConfig:
         default=0.5, metadata=doc("Share of white pixels from which a picture counts as overexposed.")
     )
     blurred_below: NotNegative = field(
-        default=3.0,
+        default=4.0,
         metadata=doc("Sharpness (log2 of the Laplacian's variance) below which a picture counts as blurred."),
     )
     silent_after_s: Positive = field(

@@ -193,7 +193,10 @@ def parse_state(raw: bytes) -> BreakerState | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: a power cut leaves the old one or the new one."""
+    """Replace a file as a whole: a power cut leaves the old one or the new one.
+
+    The temporary name is always the same one, so that kills do not fill the folder.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".new")
     with temporary.open("wb") as file:

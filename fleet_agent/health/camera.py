@@ -68,7 +68,7 @@ class Limits:
     black_below: float = 6.0
     dark_below: float = 30.0
     overexposed_share: float = 0.5
-    blurred_below: float = 3.0
+    blurred_below: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,9 +48,6 @@ class Systemd:
 
     def __init__(self, address: str) -> None:
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        # A manager that does not read must not hang the watchdog's own thread.
-        self._socket.settimeout(0.0)
 
     def ready(self) -> None:
         """Say that the cart works."""
@@ -66,7 +63,10 @@ class Systemd:
 
     def _send(self, text: str) -> None:
         try:
-            self._socket.sendto(text.encode(), self._address)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as once:
+                # A manager that does not read must not hang the watchdog's own thread.
+                once.settimeout(0.0)
+                once.sendto(text.encode(), self._address)
         except OSError:  # a manager that is gone or busy: the next message is a second away
             return
 

@@ -1,6 +1,6 @@
 """A whole cart in simulated time: real agent, real spool, simulated cameras, scale and shopper."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -159,7 +159,7 @@ class SimulatedCart:
         *,
         cameras: tuple[str, ...] = ("front", "left"),
         engine: PerceptionEngine | None = None,
-        scale: ScaleSource | None = None,
+        scale: Callable[[Stage], ScaleSource] = SimulatedScale,
         transport: Transport | None = None,
         surroundings: Surroundings | None = None,
     ) -> None:
@@ -173,7 +173,7 @@ class SimulatedCart:
         self.agent = Agent(
             config,
             cameras=list(self.cameras.values()),
-            scale=scale or SimulatedScale(self.stage),
+            scale=scale(self.stage),
             engine=engine or FakeEngine(manifest(), COLORS, cameras=len(cameras)),
             manifest=manifest(),
             spool=self.spool,

@@ -11,7 +11,9 @@ from tests.fleet_agent.worlds import config
 SETTINGS = config(
     telemetry=TelemetryConfig(window_s=10.0),
     capture=CaptureConfig(event_fps=6.0, event_before_s=0.8, reconnect_min_s=0.2, reconnect_max_s=1.0),
-    health=HealthConfig(frozen_after_s=4.0, silent_after_s=8.0, stuck_source_s=5.0, source_restarts=2, blurred_below=0.0),
+    health=HealthConfig(
+        frozen_after_s=4.0, silent_after_s=8.0, stuck_source_s=5.0, source_restarts=2, blurred_below=0.0
+    ),
 )
 
 
