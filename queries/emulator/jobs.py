@@ -9,7 +9,10 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+
+import duckdb
 
 from queries.emulator.errors import ApiError, DuplicateError, NotFoundError, StoppedError, as_api_error
 from queries.emulator.outcome import Outcome, billed
@@ -36,7 +39,9 @@ class Job:
         outcome: What it gave, once done well.
         error: Why it failed.
         cancelled: Somebody asked to stop it.
-        session: DuckDB session it runs on, for interruption.
+        session: DuckDB session it runs on, for interruption; None before and after.
+        session_lock: Held to interrupt, and to let go of the session: the next job of the same thread has
+            the same session, and an interruption that comes late would stop that one.
         dry_run: It only checks.
     """
 
@@ -51,6 +56,7 @@ class Job:
     error: ApiError | None = None
     cancelled: bool = False
     session: Any = None
+    session_lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     dry_run: bool = False
     output_rows: int | None = None
 
@@ -104,7 +110,8 @@ class Jobs:
                 self._requests[request_id] = job
                 while len(self._requests) > MAX_JOBS:
                     self._requests.popitem(last=False)
-        job.future = self._pool.submit(self._run, job, work)
+            # Before anybody can find the job: who waits for it waits for its future.
+            job.future = self._pool.submit(self._run, job, work)
         if timeout_s:
             timer = threading.Timer(timeout_s, self._expire, [job])
             timer.daemon = True
@@ -122,7 +129,8 @@ class Jobs:
         except Exception as error:  # noqa: BLE001  # whatever it is becomes the job's error
             job.error = as_api_error(error)
         finally:
-            job.session = None
+            with job.session_lock:
+                job.session = None
             job.ended_ms = max(_now_ms(), job.started_ms)
         self._forget()
 
@@ -220,9 +228,9 @@ class Jobs:
 def _interrupt(job: Job) -> None:
     deadline = time.monotonic() + CANCEL_S
     while not job.done and time.monotonic() < deadline:
-        session = job.session
-        if session is not None:
-            session.interrupt()
+        with job.session_lock, suppress(duckdb.Error):  # a session that failed may be closed already
+            if job.session is not None:
+                job.session.interrupt()
         if job.future is not None:
             cf.wait([job.future], timeout=0.05)
 

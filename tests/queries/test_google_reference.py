@@ -23,8 +23,9 @@ from queries.schema import statements as schema_statements
 from tests.queries.golden import QUERIES, SCALARS
 from tests.queries.google_analyzer import GoogleAnalyzer
 
-# Compiling the analyzer takes most of a minute on a quiet machine, and several on a busy one.
-pytestmark = pytest.mark.timeout(900)
+# Compiling the analyzer takes most of a minute on a quiet machine, and several on a busy one; so one worker
+# takes all stories that need it.
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("google-reference")]
 PACKAGE = Path(__file__).parents[2] / "queries"
 STATEMENTS = sorted(
     p for folder in ("schema", "sql", "rollups", "dimensions") for p in (PACKAGE / folder).glob("*.sql")
