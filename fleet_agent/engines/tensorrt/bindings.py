@@ -1,6 +1,7 @@
 """TensorRT's Python modules, loaded when they are asked for, and what differs between their versions."""
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -99,6 +100,19 @@ def wrap(name: RuntimeName, module: ModuleType) -> Bindings:
             f"TensorRT {version} is too old; {oldest} (JetPack 6) is the oldest that is supported"
         )
     return Bindings(name, version, module)
+
+
+def made(factory: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of TensorRT that makes something.
+
+    Returns:
+        The thing, or None: functions return that where they fail, and classes raise a TypeError of pybind11
+        ("factory function returned nullptr").
+    """
+    try:
+        return factory(*arguments)
+    except TypeError:
+        return None
 
 
 def _release(version: str) -> tuple[int, int]:

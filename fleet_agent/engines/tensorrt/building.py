@@ -1,11 +1,12 @@
 """From an ONNX file to a plan: parse, build, serialise. Precision is in the file; no flag changes it."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleet_agent.engines.tensorrt.bindings import Bindings
+from fleet_agent.engines.tensorrt.bindings import Bindings, made
 from fleet_agent.engines.tensorrt.logger import RuntimeLog, runtime_log
 from fleet_agent.engines.tensorrt.progress import Report, progress_monitor
 from fleet_agent.engines.tensorrt.timings import TimingCache
@@ -69,9 +70,9 @@ class _Build:
         self._log = log
         self._mark = log.mark()
         self._logger = logger
-        self._builder = self._made(bindings.trt.Builder(logger), "a builder")
-        self._network = self._made(self._builder.create_network(bindings.network_flags), "a network")
-        self._config = self._made(self._builder.create_builder_config(), "a builder configuration")
+        self._builder = self._made("builder", bindings.trt.Builder, logger)
+        self._network = self._made("network", self._builder.create_network, bindings.network_flags)
+        self._config = self._made("builder configuration", self._builder.create_builder_config)
 
     def run(self, document: bytes, report: Report) -> bytes:
         """Return the plan."""
@@ -89,16 +90,17 @@ class _Build:
             timings.keep(self._config)
         return bytes(memoryview(plan))
 
-    def _made(self, made: Any, what: str) -> Any:
-        if made is None:
-            raise self._error(f"the runtime made no {what.split(' ', 1)[1]}")
-        return made
+    def _made(self, what: str, factory: Callable[..., Any], *arguments: Any) -> Any:
+        thing = made(factory, *arguments)
+        if thing is None:
+            raise self._error(f"the runtime made no {what}")
+        return thing
 
     def _error(self, why: str) -> PlanBuildError:
         return PlanBuildError("failed", why, self._log.since(self._mark))
 
     def _parse(self, document: bytes) -> None:
-        parser = self._bindings.trt.OnnxParser(self._network, self._logger)
+        parser = self._made("parser", self._bindings.trt.OnnxParser, self._network, self._logger)
         # From bytes, not from the file: external weights, which no digest covers, are refused by that.
         if not parser.parse(document):
             count = min(parser.num_errors, SHOWN_ERRORS)
@@ -137,7 +139,7 @@ class _Build:
         if -1 not in tuple(self._network.get_input(0).shape):
             return
         shape = self._building.shape
-        profile = self._made(self._builder.create_optimization_profile(), "an optimisation profile")
+        profile = self._made("optimisation profile", self._builder.create_optimization_profile)
         profile.set_shape(self._building.input_name, shape, shape, shape)
         if self._config.add_optimization_profile(profile) < 0:
             raise self._error(f"the runtime refuses the shape {shape}")

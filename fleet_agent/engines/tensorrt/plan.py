@@ -1,10 +1,11 @@
 """A plan in memory: deserialised, its one context, its tensors; each None and False of TensorRT an error."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fleet_agent.engines.fitting import TensorFacts
-from fleet_agent.engines.tensorrt.bindings import Bindings
+from fleet_agent.engines.tensorrt.bindings import Bindings, made
 from fleet_agent.engines.tensorrt.logger import runtime_log
 from fleet_agent.errors import InferenceError, PlanLoadError
 
@@ -43,11 +44,11 @@ class LoadedPlan:
         self._log, self._logger = runtime_log(bindings)
         self._mark = self._log.mark()
         document = _read(path)
-        self._runtime: Any = self._made(self._trt.Runtime(self._logger), "no runtime was made")
+        self._runtime: Any = self._made("no runtime was made", self._trt.Runtime, self._logger)
         try:
-            self._engine: Any = self._made(self._runtime.deserialize_cuda_engine(document), "refused")
+            self._engine: Any = self._made("refused", self._runtime.deserialize_cuda_engine, document)
             self._context: Any = self._made(
-                self._engine.create_execution_context(), "no execution context: is memory short?"
+                "no execution context: is memory short?", self._engine.create_execution_context
             )
         except PlanLoadError:
             self.close()
@@ -129,10 +130,11 @@ class LoadedPlan:
         if not self._context.execute_async_v3(stream):
             raise InferenceError("TensorRT did not run the network", self._log.since(mark))
 
-    def _made(self, made: Any, why: str) -> Any:
-        if made is None:
+    def _made(self, why: str, factory: Callable[..., Any], *arguments: Any) -> Any:
+        thing = made(factory, *arguments)
+        if thing is None:
             raise self._error(why)
-        return made
+        return thing
 
     def _error(self, why: str) -> PlanLoadError:
         return PlanLoadError(f"{self._path.name}: {why}", self._log.since(self._mark))

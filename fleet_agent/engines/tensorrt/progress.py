@@ -43,6 +43,7 @@ class ProgressFilter:
         self._clock = clock
         self._lock = threading.Lock()
         self._steps: dict[str, int] = {}
+        self._heard = True
         self._told_s = clock()
 
     def start(self, phase: str, steps: int) -> None:
@@ -51,11 +52,16 @@ class ProgressFilter:
             self._steps[phase] = steps
             self._tell(Step(phase, 0, steps))
 
-    def step(self, phase: str, step: int) -> None:
-        """A step is done; counted from 0."""
+    def step(self, phase: str, step: int) -> bool:
+        """A step is done; counted from 0.
+
+        Returns:
+            Whether to go on: false once nobody hears the reports any more.
+        """
         with self._lock:
             if self._clock() - self._told_s >= LEAST_S_BETWEEN_STEPS:
                 self._tell(Step(phase, step + 1, self._steps.get(phase, step + 1)))
+            return self._heard
 
     def finish(self, phase: str) -> None:
         """A phase ended, perhaps early."""
@@ -65,7 +71,11 @@ class ProgressFilter:
 
     def _tell(self, step: Step) -> None:
         self._told_s = self._clock()
-        self._report(step)
+        try:
+            self._report(step)
+        except OSError:
+            # The pipe's other end is gone. An exception in TensorRT's threads would abort the process.
+            self._heard = False
 
 
 def progress_monitor(bindings: Bindings, report: Report) -> Any:
@@ -86,8 +96,7 @@ def progress_monitor(bindings: Bindings, report: Report) -> Any:
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             """Go on; true means that the build shall."""
-            progress.step(phase_name, step)
-            return True
+            return progress.step(phase_name, step)
 
         def phase_finish(self, phase_name: str) -> None:
             """End."""

@@ -189,9 +189,11 @@ class TensorRtDouble:
 
     def Runtime(self, logger: Any) -> Any:  # noqa: N802  # TensorRT's name
         """Make a runtime; its logger tells the reason where the plan is refused."""
+        if self.refusing == "runtime":
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         runtime = _RuntimeDouble(self, logger)
         weakref.finalize(runtime, self.gpu.done.append, "runtime gone")
-        return None if self.refusing == "runtime" else runtime
+        return runtime
 
 
 class LoggerBase:

@@ -163,6 +163,16 @@ def test_progress_begins_and_ends(tmp_path: Path, rtx: Bindings) -> None:
     assert steps[-1] == Step(steps[0].phase, steps[0].of, steps[0].of)
 
 
+def test_a_build_that_nobody_waits_for_ends_early(tmp_path: Path, rtx: Bindings) -> None:
+    """The agent is gone and with it the pipe: no minutes of work for nobody, and no abort in C++."""
+
+    def unheard(_: Step) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(PlanBuildError, match="no plan was built"):
+        build_plan(rtx, building(center_model(tmp_path)), unheard)
+
+
 def test_a_flood_of_steps_is_a_trickle() -> None:
     """Thousands of steps a second are told some times a second; beginning and end always."""
     now_s = [0.0]
