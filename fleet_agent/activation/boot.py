@@ -120,7 +120,7 @@ class Boot:
             return self._stand_in(model)
         try:
             engine = self._open_engine(backend, model, slot.precision, self._plan(model, slot))
-        except EngineError as error:
+        except Exception as error:  # noqa: BLE001  # a runtime that fails costs speed, not sight
             self._pass_over("plan" if slot.plan else "engine", reason(error))
             return self._stand_in(model)
         return _Running(engine, model.manifest, model.directory, wanted=True)

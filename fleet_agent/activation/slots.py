@@ -8,6 +8,7 @@ activation and a success mean is decided here and nowhere else. The rules:
 - too many writes without an end are a loop, and the attempt is over (Mender stops at 28 likewise).
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from fleet_agent.durable import write_file
+from fleet_agent.durable import sweep, write_file
 from fleet_agent.errors import StoreError
 from fleet_agent.manifest import Precision, Sha256
 
@@ -183,6 +184,8 @@ class SlotFile:
         self._path = path
         self._copy = path.with_suffix(".copy")
         self.damage = ""
+        with suppress(OSError):
+            sweep(path.parent)
         self._slots = self._load(self._path) or self._load(self._copy) or Slots()
 
     @property

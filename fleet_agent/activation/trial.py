@@ -155,9 +155,11 @@ class Trial:
         key = plan_key(self._backend, request)
         self._on_stage("building", key.digest)
         cached = self._plans.find(key)
-        if cached is not None and (passed := self._second_chance(cached)) is not None:
-            return passed
-        self._on_stage("building", key.digest)
+        if cached is not None:
+            passed = self._second_chance(cached)
+            if passed is not None:
+                return passed
+            self._on_stage("building", key.digest)
         self._plans.sweep_timings(key)
         fresh = self._plans.build(
             self._backend,
