@@ -32,7 +32,9 @@ def decode(
     return detections_of(_find(outputs, manifest, letterboxes), len(letterboxes))
 
 
-def _find(outputs: Mapping[str, Tensor], manifest: ModelManifest, letterboxes: Sequence[Letterbox]) -> Found:
+def _find(
+    outputs: Mapping[str, Tensor], manifest: ModelManifest, letterboxes: Sequence[Letterbox]
+) -> Found | None:
     spec, classes = manifest.decoder, len(manifest.classes)
     if isinstance(spec, CenterDecoder):
         return decode_center(outputs, spec, classes, letterboxes)

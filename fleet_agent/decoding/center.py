@@ -6,32 +6,24 @@ input. Objects as points: Zhou, Wang, Krähenbühl 2019 (arXiv 1904.07850).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from fleet_agent.decoding.detections import (
-    Found,
-    Indices,
-    bounded,
-    first_of_each,
-    on_frames,
-    output,
-    seen,
-    surest,
-)
+from fleet_agent.decoding.detections import ZERO, Found, Indices, bounded, cut, on_frames, output, surest
 from fleet_agent.errors import EngineError
 from fleet_agent.letterbox import Letterbox
 from fleet_agent.manifest import CenterDecoder
 from fleet_agent.perception import Tensor
 
-# Offsets of a cell's neighbours and of itself.
-AROUND = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], indexing="ij")).reshape(2, 9)
+# Of a cell's neighbourhood of nine, the cell itself.
+SELF = 4
 
 
 def decode_center(
     outputs: Mapping[str, Tensor], spec: CenterDecoder, classes: int, letterboxes: Sequence[Letterbox]
-) -> Found:
-    """Find the peaks of all frames at once.
+) -> Found | None:
+    """Find the peaks of all frames at once; None when there are none.
 
     Args:
         outputs: Of the engine, by name.
@@ -42,38 +34,51 @@ def decode_center(
     Raises:
         EngineError: an output is missing or not of the agreed shape.
     """
-    scores, boxes = _outputs(outputs, spec, classes, len(letterboxes))
-    best = np.asarray(scores.max(axis=1))
+    scores, boxes, around = _outputs(outputs, spec, classes, len(letterboxes))
+    best = np.maximum.reduce(scores, axis=1)
     # A score that is not a number is no detection: comparing it gives False.
-    frame_ix, rows, columns = np.nonzero((best >= spec.score_threshold) & (best < np.inf))
-    centred = boxes[frame_ix, :, rows, columns]
-    finite = np.asarray(np.isfinite(centred).all(axis=1))
-    corners = on_frames(np.where(finite[:, None], centred, np.float32(0.0)), frame_ix, letterboxes)
-    usable = finite & seen(corners)
-    order = surest(frame_ix, best[frame_ix, rows, columns])
-    order = order[usable[order]]
-    order = order[first_of_each(frame_ix[order], spec.max_detections)]
-    frame_ix, rows, columns = frame_ix[order], rows[order], columns[order]
-    score = np.minimum(best[frame_ix, rows, columns], np.float32(1.0))
-    item_ix = scores[frame_ix, :, rows, columns].argmax(axis=1)
-    return Found(frame_ix, score, corners[order], _around(scores, frame_ix, rows, columns), item_ix)
+    frame_ix, cell_ix = (best >= spec.score_threshold).nonzero()
+    if not frame_ix.size:
+        return None
+    score = best[frame_ix, cell_ix]
+    corners, usable = cut(on_frames(boxes[frame_ix, :, cell_ix], frame_ix, letterboxes))
+    usable &= score < np.inf
+    if not usable.all():
+        frame_ix, cell_ix, score, corners = frame_ix[usable], cell_ix[usable], score[usable], corners[usable]
+    order = surest(frame_ix, score, spec.max_detections)
+    frame_ix, cell_ix = frame_ix[order], cell_ix[order]
+    near = scores[frame_ix[:, None], :, around[cell_ix]]
+    class_scores, item_ix = _around(near), near[:, SELF].argmax(axis=1)
+    return Found(frame_ix, bounded(score[order]), corners[order], class_scores, item_ix)
 
 
 def _outputs(
     outputs: Mapping[str, Tensor], spec: CenterDecoder, classes: int, frames: int
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Indices]:
+    """Return scores B x C x cells and boxes B x 4 x cells of the frames, and each cell's neighbours."""
     scores, boxes = output(outputs, spec.scores), output(outputs, spec.boxes)
     if scores.ndim != 4 or scores.shape[0] < frames or scores.shape[1] != classes:
         raise EngineError(f"output {spec.scores!r} is {scores.shape}, not N x {classes} x H x W")
     if boxes.shape != (scores.shape[0], 4, *scores.shape[2:]):
         raise EngineError(f"output {spec.boxes!r} is {boxes.shape}, not N x 4 x H x W")
-    return scores[:frames], boxes[:frames]
+    batch, _, height, width = scores.shape
+    cells = height * width
+    flat = scores.reshape(batch, classes, cells)[:frames], boxes.reshape(batch, 4, cells)[:frames]
+    return *flat, _neighbours(height, width)
 
 
-def _around(scores: Tensor, frame_ix: Indices, rows: Indices, columns: Indices) -> Tensor:
+@lru_cache(maxsize=16)
+def _neighbours(height: int, width: int) -> Indices:
+    """Return, cells x 9, each cell's neighbours and itself; on the border some come twice."""
+    rows, columns = np.mgrid[0:height, 0:width].reshape(2, -1, 1)
+    down, right = np.mgrid[-1:2, -1:2].reshape(2, 1, -1)
+    near_rows, near_columns = np.clip(rows + down, 0, height - 1), np.clip(columns + right, 0, width - 1)
+    return np.asarray(near_rows * width + near_columns)
+
+
+def _around(near: Tensor) -> Tensor:
     """Each class's score near a cell, K x C: some heads suppress each class on its own, one cell apart."""
-    near_rows = np.clip(rows[:, None] + AROUND[0], 0, scores.shape[2] - 1)
-    near_columns = np.clip(columns[:, None] + AROUND[1], 0, scores.shape[3] - 1)
-    near = scores[frame_ix[:, None], :, near_rows, near_columns]
-    # A neighbour's score that is not a number says nothing about this cell, whose own are numbers.
-    return bounded(np.where(np.isfinite(near), near, np.float32(0.0)).max(axis=1))
+    if not np.isfinite(near).all():
+        # A neighbour's score that is not a number says nothing about this cell, whose own are numbers.
+        near = np.where(np.isfinite(near), near, ZERO)
+    return bounded(np.maximum.reduce(near, axis=1))

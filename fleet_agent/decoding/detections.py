@@ -1,7 +1,12 @@
-"""What all decoders share: boxes on the frame, the surest of each frame, and `Detection` values."""
+"""What all decoders share: boxes on the frame, the surest of each frame, and `Detection` values.
+
+Most frames show one item or none, and what is here runs for every batch between two inferences, with cold
+caches: each call into NumPy costs more than what it computes. So there are few, and none for the empty case.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +16,24 @@ from fleet_agent.letterbox import Letterbox
 from fleet_agent.perception import Detection, Tensor
 
 Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
 # 64 bits: differences of boxes as large as a float32 can be do not overflow.
 Boxes = NDArray[np.float64]
+
+# Centre and size to corners: x0 = x - width / 2, y0 = y - height / 2, x1 = x + width / 2, ...
+TO_CORNERS = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]])
+ONE = np.float32(1.0)
+ZERO = np.float32(0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Detections of all frames as columns, in the order of frames, the surest of each frame first.
+    """Detections of all frames as columns, the surest of each frame first.
 
     Attributes:
         frame_ix: K, which frame.
         score: K, 0..1.
-        corners: K x 4, x0 y0 x1 y1 as fractions of the frame, inside it.
+        corners: K x 4, x0 y0 x1 y1 as fractions of the frame, cut to it.
         class_scores: K x C, 0..1.
         item_ix: K, the class.
     """
@@ -50,48 +61,69 @@ def on_frames(centred: Tensor, frame_ix: Indices, letterboxes: Sequence[Letterbo
     """Turn boxes of the input into corners on their frames.
 
     Args:
-        centred: K x 4, centre x, centre y, width, height as fractions of the input; finite.
+        centred: K x 4, centre x, centre y, width, height as fractions of the input.
         frame_ix: K, the frame of each.
         letterboxes: Where the frames lie.
 
     Returns:
-        K x 4, x0 y0 x1 y1 as fractions of the frame; not cut to it.
+        K x 4, x0 y0 x1 y1 as fractions of the frame, not cut to it; all zero where a box is not finite.
     """
-    edges = np.array([(box.x, box.y, box.width, box.height) for box in letterboxes])
-    lying = edges.reshape(-1, 4)[frame_ix]
-    middle, half = centred[:, :2] - lying[:, :2], centred[:, 2:] / 2.0
-    corners = np.concatenate([middle - half, middle + half], axis=1)
-    return np.asarray(corners / np.tile(lying[:, 2:], 2), np.float64)
+    if not np.isfinite(centred).all():
+        finite = np.asarray(np.isfinite(centred).all(axis=1))
+        centred = np.where(finite[:, None], centred, ZERO)
+    origin, size = _lying(tuple(letterboxes))
+    corners = centred.astype(np.float64) @ TO_CORNERS
+    corners -= origin[frame_ix]
+    corners /= size[frame_ix]
+    return np.asarray(corners, np.float64)
 
 
-def seen(corners: Boxes) -> NDArray[np.bool_]:
-    """Return which boxes have some area on their frame."""
-    inside = np.clip(corners, 0.0, 1.0)
-    return np.asarray((inside[:, 2:] > inside[:, :2]).all(axis=1))
+def cut(corners: Boxes) -> tuple[Boxes, Flags]:
+    """Return what of boxes is on their frames, and which of them have some area there."""
+    inside = np.minimum(np.maximum(corners, 0.0), 1.0)
+    return inside, np.asarray((inside[:, 2:] > inside[:, :2]).all(axis=1))
 
 
-def surest(frame_ix: Indices, score: Tensor) -> Indices:
-    """Return the order of `Found`: by frame, then by score, equal scores as they came."""
-    return np.lexsort((-score, frame_ix))
+@lru_cache(maxsize=64)
+def _lying(letterboxes: tuple[Letterbox, ...]) -> tuple[Boxes, Boxes]:
+    """Return origin and size of each frame in the input, n x 4 each: cameras seldom change them."""
+    origin = [(box.x, box.y, box.x, box.y) for box in letterboxes]
+    size = [(box.width, box.height, box.width, box.height) for box in letterboxes]
+    return np.array(origin), np.array(size)
 
 
-def first_of_each(frame_ix: Indices, most: int) -> NDArray[np.bool_]:
-    """Return which entries are among the first of their frame; `frame_ix` is in order."""
-    place = np.arange(len(frame_ix)) - np.searchsorted(frame_ix, frame_ix)
-    return np.asarray(place < most)
+def surest(frame_ix: Indices, score: Tensor, most: int | None = None) -> Indices:
+    """Return the order of `Found`: by frame, then by score, equal scores as they came.
+
+    Of each frame at most `most`.
+    """
+    order = np.lexsort((-score, frame_ix))
+    if most is None or len(order) <= most:
+        return order
+    ordered = frame_ix[order]
+    place = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    return order[place < most]
 
 
-def detections_of(found: Found, frames: int) -> list[list[Detection]]:
-    """Return the detections of each frame."""
-    if not len(found.frame_ix):
-        return [[] for _ in range(frames)]
-    boxes = np.clip(found.corners, 0.0, 1.0).tolist()
-    columns = zip(found.item_ix.tolist(), found.score.tolist(), boxes, found.class_scores, strict=True)
-    built = [Detection(item_ix, score, tuple(box), own) for item_ix, score, box, own in columns]
-    ends = np.searchsorted(found.frame_ix, np.arange(frames + 1)).tolist()
-    return [built[ends[ix] : ends[ix + 1]] for ix in range(frames)]
+def detections_of(found: Found | None, frames: int) -> list[list[Detection]]:
+    """Return the detections of each frame; `found` is None where nothing was."""
+    detections: list[list[Detection]] = [[] for _ in range(frames)]
+    if found is None:
+        return detections
+    columns = zip(
+        found.frame_ix.tolist(),
+        found.item_ix.tolist(),
+        found.score.tolist(),
+        found.corners.tolist(),
+        found.class_scores,
+        strict=True,
+    )
+    for frame_ix, item_ix, score, box, class_scores in columns:
+        detections[frame_ix].append(Detection(item_ix, score, tuple(box), class_scores))
+    return detections
 
 
-def bounded(class_scores: Tensor) -> Tensor:
-    """Return scores within 0..1: half precision rounds a little beyond, and a negative infinity is a no."""
-    return np.clip(class_scores, np.float32(0.0), np.float32(1.0))
+def bounded(scores: Tensor) -> Tensor:
+    """Bring scores into 0..1, in place: half precision rounds a little beyond, minus infinity is a no."""
+    np.minimum(scores, ONE, out=scores)
+    return np.maximum(scores, ZERO, out=scores)

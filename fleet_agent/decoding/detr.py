@@ -9,15 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fleet_agent.decoding.activations import sigmoid, softmax
-from fleet_agent.decoding.detections import (
-    Found,
-    bounded,
-    first_of_each,
-    on_frames,
-    output,
-    seen,
-    surest,
-)
+from fleet_agent.decoding.detections import Found, bounded, cut, on_frames, output, surest
 from fleet_agent.errors import EngineError
 from fleet_agent.letterbox import Letterbox
 from fleet_agent.manifest import DetrDecoder
@@ -26,8 +18,8 @@ from fleet_agent.perception import Tensor
 
 def decode_detr(
     outputs: Mapping[str, Tensor], spec: DetrDecoder, classes: int, letterboxes: Sequence[Letterbox]
-) -> Found:
-    """Find the queries of all frames that are sure enough.
+) -> Found | None:
+    """Find the queries of all frames that are sure enough; None when there are none.
 
     Args:
         outputs: Of the engine, by name.
@@ -41,15 +33,16 @@ def decode_detr(
     logits, boxes = _outputs(outputs, spec, classes, len(letterboxes))
     scores = softmax(logits)[..., :-1] if spec.background else sigmoid(logits)
     best = scores.max(axis=2)
-    usable = (best >= spec.score_threshold) & np.isfinite(boxes).all(axis=2) & (logits < np.inf).all(axis=2)
-    frame_ix, query_ix = np.nonzero(usable)
-    corners = on_frames(boxes[frame_ix, query_ix], frame_ix, letterboxes)
-    score = best[frame_ix, query_ix]
-    order = surest(frame_ix, score)
-    order = order[seen(corners)[order]]
-    order = order[first_of_each(frame_ix[order], spec.max_detections)]
-    class_scores = bounded(scores[frame_ix[order], query_ix[order]])
-    return Found(frame_ix[order], score[order], corners[order], class_scores, class_scores.argmax(axis=1))
+    frame_ix, query_ix = ((best >= spec.score_threshold) & (logits < np.inf).all(axis=2)).nonzero()
+    if not frame_ix.size:
+        return None
+    corners, usable = cut(on_frames(boxes[frame_ix, query_ix], frame_ix, letterboxes))
+    frame_ix, query_ix, corners = frame_ix[usable], query_ix[usable], corners[usable]
+    order = surest(frame_ix, best[frame_ix, query_ix], spec.max_detections)
+    frame_ix, query_ix = frame_ix[order], query_ix[order]
+    class_scores, score = scores[frame_ix, query_ix], best[frame_ix, query_ix]
+    item_ix = class_scores.argmax(axis=1)
+    return Found(frame_ix, score, corners[order], bounded(class_scores), item_ix)
 
 
 def _outputs(

@@ -8,12 +8,10 @@ rounds do (Cluster-NMS: Zheng et al. 2020, arXiv 2005.03572).
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fleet_agent.decoding.detections import Boxes, Indices
+from fleet_agent.decoding.detections import Boxes, Flags, Indices
 from fleet_agent.perception import Tensor
 
-Flags = NDArray[np.bool_]
 # Boxes decided at once. Larger: a crowd costs the square of it; smaller: more rounds in Python.
 BLOCK = 256
 

@@ -10,16 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fleet_agent.decoding.activations import sigmoid
-from fleet_agent.decoding.detections import (
-    Boxes,
-    Found,
-    Indices,
-    bounded,
-    on_frames,
-    output,
-    seen,
-    surest,
-)
+from fleet_agent.decoding.detections import Boxes, Found, Indices, bounded, cut, on_frames, output, surest
 from fleet_agent.decoding.nms import suppress
 from fleet_agent.errors import EngineError
 from fleet_agent.letterbox import Letterbox
@@ -33,8 +24,10 @@ def decode_yolo(
     classes: int,
     size: tuple[int, int],
     letterboxes: Sequence[Letterbox],
-) -> Found:
+) -> Found | None:
     """Find the anchors of all frames that are sure enough, and of those that overlap the surest.
+
+    None when there are none.
 
     Args:
         outputs: Of the engine, by name.
@@ -48,17 +41,20 @@ def decode_yolo(
     """
     anchors = _anchors(outputs, spec, classes, len(letterboxes))
     frame_ix, anchor_ix = _likely(anchors, spec)
+    if not frame_ix.size:
+        return None
     frame_ix, rows = _sound(frame_ix, anchors[frame_ix, :, anchor_ix])
     class_scores = _class_scores(rows[:, 4:], spec)
-    score = class_scores.max(axis=1)
+    score, item_ix = class_scores.max(axis=1), class_scores.argmax(axis=1)
     unit = (1.0, 1.0) if spec.normalised else size
     corners = on_frames(rows[:, :4] / np.tile(unit, 2), frame_ix, letterboxes)
-    item_ix = class_scores.argmax(axis=1)
+    inside, usable = cut(corners)
     order = surest(frame_ix, score)
-    order = order[(seen(corners) & (score >= spec.score_threshold))[order]]
+    order = order[(usable & (score >= spec.score_threshold))[order]]
     order = order[_standing(corners[order], score[order], item_ix[order], frame_ix[order], spec)]
-    score = np.minimum(score[order], np.float32(1.0))
-    return Found(frame_ix[order], score, corners[order], bounded(class_scores[order]), item_ix[order])
+    return Found(
+        frame_ix[order], bounded(score[order]), inside[order], bounded(class_scores[order]), item_ix[order]
+    )
 
 
 def _anchors(outputs: Mapping[str, Tensor], spec: YoloDecoder, classes: int, frames: int) -> Tensor:

@@ -1,0 +1,255 @@
+"""What the cart adds around the network: camera-to-decision over a bare `session.run`, on the same frames.
+
+    python -m benchmarks.camera_to_decision > camera_to_decision.json
+
+Camera to decision is the agent's own path, in one thread: the frame that a capture thread hands over goes
+into its camera's buffer; the frames of the movement are chosen from the buffers; `Vision.look` preprocesses,
+infers and decodes them in one batch; `evidence_of` and `fuse` make the decision with a weighed change;
+telemetry counts all of it. Bare is `InferenceSession.run` of the same file with the same options on the input
+that the same frames gave. Both are measured in turn, in pairs whose order alternates; the ratio is the median
+of the pairs' ratios. One frame of each camera makes a decision: live carts look at up to eight before they
+fuse once, so fusion weighs more here than there.
+
+CPU time of everything but inference is the process's, minus what the engine's `infer` took of it.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from fleet_agent.basket.fusion import fuse
+from fleet_agent.config import CaptureConfig, FusionConfig
+from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
+from fleet_agent.frame_buffer import FrameBuffer
+from fleet_agent.launch import SHIPPED_MODELS
+from fleet_agent.manifest import PRECISIONS, ModelManifest, Precision, load_manifest
+from fleet_agent.movement import Span, evidence_of, frames_in, last_batches
+from fleet_agent.perception import EngineInfo, Frame, PerceptionEngine, Pixels, Tensor
+from fleet_agent.ports import SystemClock
+from fleet_agent.telemetry import Telemetry
+from fleet_agent.vision import Vision
+from training.scenes import CAMERAS, CATALOGUE, Direction, Gesture, SceneRenderer, SceneState, preload
+
+CLOCK = SystemClock()
+STAGES = ("preprocess", "infer", "decode", "fuse")
+WARM_UP_PAIRS = 10
+# Moments that are rendered and used again and again.
+MOMENTS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One frame of each camera, and what the movement weighed."""
+
+    frames: tuple[Pixels, ...]
+    change_g: float
+
+
+def render(cameras: int, width: int, seed: int) -> list[Moment]:
+    """Render hands that bring items."""
+    rng = np.random.default_rng(seed)
+    preload([item.item_id for item in CATALOGUE])
+    renderers = [SceneRenderer(view, width=width) for view in CAMERAS[:cameras]]
+    moments = []
+    for number in range(MOMENTS):
+        item = CATALOGUE[number % len(CATALOGUE)]
+        hand = Gesture(item.item_id, Direction.ADD, phase=float(rng.uniform(0.2, 0.4)), skin=number % 5)
+        state = SceneState(gestures=(hand,))
+        frames = tuple(renderer.render(state, rng) for renderer in renderers)
+        moments.append(Moment(frames, float(rng.normal(item.weight_g, item.weight_sd_g))))
+    return moments
+
+
+class MeteredEngine:
+    """Passes everything on to an engine, and adds up its CPU time."""
+
+    def __init__(self, engine: PerceptionEngine) -> None:
+        self._engine = engine
+        self.cpu_s = 0.0
+
+    @property
+    def info(self) -> EngineInfo:
+        """Of the engine."""
+        return self._engine.info
+
+    @property
+    def input(self) -> Tensor:
+        """Of the engine."""
+        return self._engine.input
+
+    def infer(self, frames: int) -> Mapping[str, Tensor]:
+        """Of the engine."""
+        begun_s = time.process_time()
+        outputs = self._engine.infer(frames)
+        self.cpu_s += time.process_time() - begun_s
+        return outputs
+
+    def close(self) -> None:
+        """Close the engine."""
+        self._engine.close()
+
+
+class AgentPath:
+    """The agent's way from frames that are handed over to a decision."""
+
+    def __init__(self, engine: PerceptionEngine, manifest: ModelManifest, cameras: int) -> None:
+        self.telemetry = Telemetry()
+        self._manifest = manifest
+        self._names = [view.name for view in CAMERAS[:cameras]]
+        self._vision = Vision(engine, manifest, telemetry=self.telemetry, clock=CLOCK)
+        self._capture, self._fusion = CaptureConfig(), FusionConfig()
+        self._buffers: dict[str, FrameBuffer] = {}
+
+    def prepare(self) -> None:
+        """Have empty buffers: those of a live cart hold half a dozen frames."""
+        self._buffers = {name: FrameBuffer(self._capture, self.telemetry.count) for name in self._names}
+
+    def decide(self, moment: Moment) -> None:
+        """Hand over a frame of each camera and a weight change; return when it is decided and counted."""
+        now_s = CLOCK.monotonic_s()
+        for name, pixels in zip(self._names, moment.frames, strict=True):
+            self._buffers[name].put(Frame(name, pixels, now_s), now_s, wanted=True)
+        frames = frames_in(self._buffers, Span(now_s - 1.5, now_s, now_s + 1.5))
+        for batch in last_batches(frames, self._capture.event_frames):
+            self._vision.look(batch, now_s)
+        begun_s = CLOCK.monotonic_s()
+        decision = fuse(
+            evidence_of(frames, {}),
+            moment.change_g,
+            self._manifest.classes,
+            self._fusion,
+            temperature=self._manifest.temperature,
+        )
+        decided_s = CLOCK.monotonic_s()
+        self.telemetry.time("fuse", decided_s - begun_s)
+        self.telemetry.time("camera_to_decision", decided_s - now_s)
+        self.telemetry.decision(decision)
+
+
+def bare_session(directory: Path, manifest: ModelManifest, precision: Precision) -> Any:
+    """Return a plain session of one thread, as the agent's."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    path = directory / manifest.artifacts[precision].file
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Both ways once, in milliseconds, and the CPU time of the agent's path without inference."""
+
+    whole_ms: float
+    bare_ms: float
+    other_cpu_ms: float
+
+
+class Bench:
+    """One model with one number of cameras: a bare session and the agent's path, side by side."""
+
+    def __init__(self, directory: Path, precision: Precision, cameras: int) -> None:
+        manifest = load_manifest(directory)
+        self._engine = MeteredEngine(
+            OnnxRuntimeModel(directory, manifest, precision=precision).engine(cameras)
+        )
+        self._path = AgentPath(self._engine, manifest, cameras)
+        self._session = bare_session(directory, manifest, precision)
+        self._input = manifest.input.name
+        self._cameras = cameras
+
+    def measure(self, moments: Sequence[Moment], pairs: int) -> dict[str, Any]:
+        """Run pairs of both; which of them is first alternates."""
+        for number in range(WARM_UP_PAIRS):
+            self._pair(moments[number % len(moments)], whole_first=bool(number % 2))
+        found = [
+            self._pair(moments[number % len(moments)], whole_first=bool(number % 2))
+            for number in range(pairs)
+        ]
+        return summary(self._path.telemetry, found, self._cameras)
+
+    def _pair(self, moment: Moment, *, whole_first: bool) -> Pair:
+        self._path.prepare()
+        batch = self._engine.input.copy()
+        bare_ms = 0.0 if whole_first else self._bare_ms(batch)
+        cpu_s = time.process_time() - self._engine.cpu_s
+        begun_s = time.perf_counter()
+        self._path.decide(moment)
+        whole_ms = (time.perf_counter() - begun_s) * 1000.0
+        cpu_ms = (time.process_time() - self._engine.cpu_s - cpu_s) * 1000.0
+        return Pair(whole_ms, self._bare_ms(batch) if whole_first else bare_ms, cpu_ms)
+
+    def _bare_ms(self, batch: Tensor) -> float:
+        begun_s = time.perf_counter()
+        self._session.run(None, {self._input: batch})
+        return (time.perf_counter() - begun_s) * 1000.0
+
+
+def summary(telemetry: Telemetry, pairs: Sequence[Pair], cameras: int) -> dict[str, Any]:
+    """Return medians, and the stages as the agent itself counts them."""
+    ratios = [pair.whole_ms / pair.bare_ms for pair in pairs]
+    stages = telemetry.totals().stages
+    return {
+        "cameras": cameras,
+        "pairs": len(pairs),
+        "bare_ms": round(statistics.median(pair.bare_ms for pair in pairs), 3),
+        "camera_to_decision_ms": round(statistics.median(pair.whole_ms for pair in pairs), 3),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_quartiles": [round(q, 3) for q in statistics.quantiles(ratios, n=4)[::2]],
+        "added_ms": round(statistics.median(pair.whole_ms - pair.bare_ms for pair in pairs), 3),
+        "cpu_ms_per_frame_without_inference": round(
+            statistics.median(pair.other_cpu_ms for pair in pairs) / cameras, 4
+        ),
+        "stages_ms": {name: round(stages[name].quantile(0.5) or 0.0, 3) for name in STAGES},
+    }
+
+
+def main() -> None:
+    """Measure and print JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="*", default=None, help="folders in fleet_agent/models")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    parser.add_argument("--cameras", nargs="*", type=int, default=[1, 2, 4])
+    parser.add_argument("--widths", nargs="*", type=int, default=[320, 640], help="of the frames; 4:3")
+    parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args()
+    # As in a cart: see fleet_agent.launch.
+    cv2.setNumThreads(1)
+    names = options.models or sorted(path.parent.name for path in SHIPPED_MODELS.glob("*/manifest.json"))
+    results = []
+    for width in options.widths:
+        moments = render(max(options.cameras), width, options.seed)
+        for name in names:
+            for cameras in options.cameras:
+                fewer = [Moment(moment.frames[:cameras], moment.change_g) for moment in moments]
+                bench = Bench(SHIPPED_MODELS / name, options.precision, cameras)
+                facts = {
+                    "model": name,
+                    "precision": options.precision,
+                    "frame": f"{width} x {width * 3 // 4}",
+                }
+                results.append(facts | bench.measure(fewer, options.pairs))
+    machine = {
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "onnxruntime": onnxruntime.__version__,
+        "opencv": cv2.__version__,
+        "load_1_min": os.getloadavg()[0],
+    }
+    print(json.dumps({"machine": machine, "results": results}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
