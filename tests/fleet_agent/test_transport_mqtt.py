@@ -2,6 +2,7 @@
 
 import gc
 import json
+import random
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from fleet_agent.transport_mqtt import MqttTransport, read_password
 from fleet_protocol.messages import CartState, Events
 from tests.conftest import find_tool
 from tests.fleet_agent.conftest import Broker, amqtt_broker
-from tests.fleet_agent.worlds import CART, STORE, events, wait_for
+from tests.fleet_agent.worlds import CART, STORE, events, open_spool, wait_for
 
 PREFIX = f"fleet/v1/{STORE}/{CART}"
 
@@ -229,6 +230,38 @@ def test_a_bug_in_the_outbox_costs_a_connection_not_the_cart(
     assert wills <= sessions
     assert len(wills) == 2
     way.stop(5.0)
+
+
+class Ceilings(random.Random):
+    """Jitter that notes how long each wait might have been, and waits briefly."""
+
+    def __init__(self) -> None:
+        super().__init__(7)
+        self.seen: list[float] = []
+
+    def uniform(self, a: float, b: float) -> float:
+        """Note the longest wait."""
+        self.seen.append(b)
+        return min(a, 0.01)
+
+
+@pytest.mark.mosquitto
+def test_two_carts_of_one_name_do_not_storm_the_broker(mosquitto: Broker, tmp_path: Path) -> None:
+    """They push each other out; each waits longer each time, although every connection was accepted."""
+    config = MqttConfig(host="127.0.0.1", port=mosquitto.port, reconnect_min_s=0.05, reconnect_max_s=60.0)
+    ceilings, spools, ways = Ceilings(), [], []
+    for n in (1, 2):
+        spools.append(open_spool(tmp_path / f"{n}.db"))
+        ways.append(MqttTransport(config, client_id=CART, clock=SystemClock(), rng=ceilings))
+        ways[-1].start(outbox(spools[-1]))
+    wait_for(lambda: len(ceilings.seen) >= 8)
+    for way in ways:
+        way.stop(1.0)
+    for spool in spools:
+        spool.close()
+    # The two count for themselves, so among eight waits of both the longest is at least the fourth of one.
+    assert max(ceilings.seen) >= 0.05 * 2**4
+    assert min(ceilings.seen) == pytest.approx(0.1)
 
 
 def test_a_cart_that_may_not_hear_its_watermark_is_not_online(
