@@ -50,7 +50,10 @@ class HealthConfig:
         default=30.0, metadata=doc("An inference or decision that takes this long restarts the agent.")
     )
     source_restarts: Count = field(
-        default=3, metadata=doc("Hanging calls per camera or scale that are abandoned before it is given up.")
+        default=3,
+        metadata=doc(
+            "Hanging threads per camera or scale that are replaced within an hour; one more gives it up."
+        ),
     )
     crash_starts: Count = field(
         default=5, metadata=doc("Starts without a clean stop from which the cart starts in safe mode.")

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from fleet_agent.health.guard import Guard
 from fleet_agent.ports import Clock
 
+# A driver that hangs once a week is lived with; threads that hang are not collected without end.
+FORGOTTEN_S = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -28,7 +31,8 @@ class Sense:
         name: Of the threads.
         make: Makes the work of a new thread, which ends when the event is set.
         clock: Makes the events.
-        most_replacements: Hanging threads that are replaced; a further one is only abandoned.
+        most_replacements: Hanging threads that are replaced within an hour; a further one is only
+            abandoned, and the source given up.
     """
 
     def __init__(
@@ -42,7 +46,8 @@ class Sense:
         self._name = name
         self._make = make
         self._clock = clock
-        self._replacements_left = most_replacements
+        self._most_replacements = most_replacements
+        self._replaced_s: list[float] = []
         self._lock = threading.Lock()
         self._stopped = False
         self._begin()
@@ -62,9 +67,11 @@ class Sense:
         with self._lock:
             self._stopping.set()
             self._guard.abandon()
-            if self._stopped or not self._replacements_left:
+            now_s = self._clock.monotonic_s()
+            self._replaced_s = [at_s for at_s in self._replaced_s if now_s - at_s < FORGOTTEN_S]
+            if self._stopped or len(self._replaced_s) >= self._most_replacements:
                 return False
-            self._replacements_left -= 1
+            self._replaced_s.append(now_s)
             self._begin()
             self._thread.start()
             return True
