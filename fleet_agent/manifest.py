@@ -33,7 +33,7 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A part of the manifest that changes what is computed: an unknown key in it is refused."""
 
 
-class InputSpec(_Part):
+class InputSpec(_Part, frozen=True):
     """What the network wants as input: pixel * scale, minus mean, divided by std."""
 
     name: Text
@@ -48,14 +48,14 @@ class InputSpec(_Part):
     pad: Annotated[int, Meta(ge=0, le=255)]
 
 
-class _Decoder(_Part, tag_field="kind"):
+class _Decoder(_Part, frozen=True, tag_field="kind"):
     """What all decoders share: how sure a detection must be, and how many a frame may have."""
 
     score_threshold: Share
     max_detections: Annotated[int, Meta(ge=1, le=1000)]
 
 
-class CenterDecoder(_Decoder, tag="center"):
+class CenterDecoder(_Decoder, frozen=True, tag="center"):
     """Peaks of a score map: `scores` B x C x H x W, `boxes` B x 4 x H x W (centred, fractions of the input)."""
 
     stride: Annotated[int, Meta(ge=1, le=128)]
@@ -63,7 +63,7 @@ class CenterDecoder(_Decoder, tag="center"):
     boxes: Text = "boxes"
 
 
-class YoloDecoder(_Decoder, tag="yolo"):
+class YoloDecoder(_Decoder, frozen=True, tag="yolo"):
     """One output of anchors: boxes and class scores side by side, overlaps suppressed by us.
 
     `output` is B x (4 + C) x N (`channels_first`, as YOLOv8 to v12 export it) or B x N x (4 + C); with
@@ -80,7 +80,7 @@ class YoloDecoder(_Decoder, tag="yolo"):
     overlap: Annotated[float, Meta(gt=0, le=1)] = 0.5
 
 
-class DetrDecoder(_Decoder, tag="detr"):
+class DetrDecoder(_Decoder, frozen=True, tag="detr"):
     """Queries: `logits` B x Q x C' and `boxes` B x Q x 4 (centred, fractions of the input).
 
     With `background` the last of C + 1 logits is "no object" and scores are a softmax (DETR); without,
@@ -95,7 +95,7 @@ class DetrDecoder(_Decoder, tag="detr"):
 Decoder = CenterDecoder | YoloDecoder | DetrDecoder
 
 
-class ParityLimits(_Part):
+class ParityLimits(_Part, frozen=True):
     """How far an engine may be from the reference on the golden frames.
 
     Attributes:
@@ -111,7 +111,7 @@ class ParityLimits(_Part):
     max_unmatched: Annotated[int, Meta(ge=0)] = 0
 
 
-class Artifact(_Part):
+class Artifact(_Part, frozen=True):
     """One ONNX file of the model.
 
     Attributes:
@@ -125,7 +125,7 @@ class Artifact(_Part):
     parity: ParityLimits = field(default_factory=ParityLimits)
 
 
-class GoldenDetection(_Part):
+class GoldenDetection(_Part, frozen=True):
     """What the trained network saw in a golden frame: class, score, box x0 y0 x1 y1 as fractions."""
 
     item_ix: Annotated[int, Meta(ge=0)]
@@ -133,7 +133,7 @@ class GoldenDetection(_Part):
     box: tuple[float, float, float, float]
 
 
-class GoldenFrame(_Part):
+class GoldenFrame(_Part, frozen=True):
     """One picture that every engine of this model must see alike.
 
     Attributes:
@@ -147,7 +147,7 @@ class GoldenFrame(_Part):
     expected: tuple[GoldenDetection, ...]
 
 
-class ItemClass(_Part):
+class ItemClass(_Part, frozen=True):
     """One item of the catalogue: what the network's class means and what it weighs."""
 
     item_id: Text
