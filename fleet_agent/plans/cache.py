@@ -155,6 +155,7 @@ class PlanCache:
             with suppress(OSError):
                 durable.remove(temporary)
         self._count("plans/built")
+        self._touch(entry)
         return CachedPlan(_plan(entry), key.digest, fresh=True)
 
     def drop(self, digest: str) -> None:

@@ -32,7 +32,7 @@ def frames(draw: st.DrawFn) -> tuple[Sighting, ...]:
                 st.integers(0, 3),
                 st.sampled_from([0.2, 0.22, 0.25]),
             ),
-            max_size=7,
+            max_size=5,
         )
     )
     return tuple(
