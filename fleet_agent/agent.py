@@ -20,7 +20,7 @@ from fleet_agent.health.camera_watch import CameraWatch, camera_limits
 from fleet_agent.health.caretaker import Caretaker
 from fleet_agent.health.guard import GuardedEngine
 from fleet_agent.health.monitor import Surroundings
-from fleet_agent.health.pace import Pace, halved
+from fleet_agent.health.pace import Pace
 from fleet_agent.health.sense import Sense
 from fleet_agent.health.watch import Heartbeats
 from fleet_agent.host import hardware_name
@@ -29,6 +29,7 @@ from fleet_agent.perception import Frame, PerceptionEngine
 from fleet_agent.ports import CameraSource, Clock, ScaleSource, Transport
 from fleet_agent.reporter import Reporter
 from fleet_agent.senses import SenseMaker
+from fleet_agent.shrink import Shrinker
 from fleet_agent.spool import Spool
 from fleet_agent.telemetry import Telemetry
 from fleet_agent.vision import Vision
@@ -118,6 +119,7 @@ class Agent:
             heartbeat=self._heartbeat,
         )
         limits = camera_limits(config.health)
+        self._shrinkers = {camera.name: Shrinker(manifest.input) for camera in cameras}
         self._watches = {c.name: CameraWatch(c.name, limits, self._telemetry) for c in cameras}
         self._senses = self._make_senses(cameras, scale)
         self._pace = Pace()
@@ -155,7 +157,8 @@ class Agent:
         self._beats.set("decide", doing, self._config.health.stuck_decider_s + wait_s)
 
     def _on_frame(self, frame: Frame) -> None:
-        self._decider.on_frame(halved(frame) if self._pace.halved else frame)
+        if self._pace.keeps(frame.camera):
+            self._decider.on_frame(self._shrinkers[frame.camera].shrunk(frame))
 
     def _set_pace(self, pace: Pace) -> None:
         self._pace = pace

@@ -59,13 +59,19 @@ class Preprocessor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """One resizing into memory that is used again."""
+class Resizing:
+    """One resizing into memory that is used again.
+
+    Attributes:
+        into: uint8, height x width x 3; what `run` returns, until it runs again.
+        method: OpenCV's interpolation.
+    """
 
     into: Pixels
     method: int
 
     def run(self, pixels: Pixels) -> Pixels:
+        """Resize a picture."""
         height, width = self.into.shape[:2]
         cv2.resize(pixels, (width, height), dst=self.into, interpolation=self.method)
         return self.into
@@ -85,7 +91,7 @@ class _Way:
     """
 
     size: tuple[int, int]
-    steps: tuple[_Step, ...]
+    steps: tuple[Resizing, ...]
     planes: Pixels
     split: list[Pixels]
     region: Tensor
@@ -135,25 +141,25 @@ class _Row:
         planes = np.empty((3, placed.height, placed.width), np.uint8)
         blue_first = planes[::-1] if self._spec.color == "RGB" else planes
         region = self._row[:, placed.y : placed.y + placed.height, placed.x : placed.x + placed.width]
-        steps = _steps(width, height, placed)
+        steps = resizings(width, height, placed)
         return _Way((height, width), steps, planes, list(blue_first), region, placed.letterbox)
 
 
-def _steps(width: int, height: int, placed: Placement) -> tuple[_Step, ...]:
+def resizings(width: int, height: int, placed: Placement) -> tuple[Resizing, ...]:
     """Return the resizings from a frame's size to its place in the input."""
-    steps: list[_Step] = []
+    steps: list[Resizing] = []
     # Halving again and again is four times as fast as OpenCV's mean over larger areas. Where the target
     # divides the half, the end is the same mean, but for roundings of a grey level.
     while width % (4 * placed.width) == 0 and height % (4 * placed.height) == 0:
         width, height = width // 2, height // 2
-        steps.append(_step(width, height, cv2.INTER_AREA))
+        steps.append(_resizing(width, height, cv2.INTER_AREA))
     if (width, height) != (placed.width, placed.height):
         # Shrinking by area keeps fine print from turning into noise.
         shrinks = width >= placed.width and height >= placed.height
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        steps.append(_step(placed.width, placed.height, method))
+        steps.append(_resizing(placed.width, placed.height, method))
     return tuple(steps)
 
 
-def _step(width: int, height: int, method: int) -> _Step:
-    return _Step(np.empty((height, width, 3), np.uint8), method)
+def _resizing(width: int, height: int, method: int) -> Resizing:
+    return Resizing(np.empty((height, width, 3), np.uint8), method)

@@ -1,29 +1,24 @@
 """What each level of the degrade ladder means for looking.
 
-The network's input has a fixed size, so a smaller picture does not make inference cheaper; what makes a
-cart cooler is looking less often, with fewer cameras, and holding smaller frames:
+The network's input has a fixed size, and frames are kept at that size at all times (`shrink`), so a
+smaller picture would cost accuracy and save nothing. What makes a cart cooler and smaller is looking
+less often, through fewer cameras, and keeping fewer frames:
 
-| level | while the weight moves | while nothing moves | cameras | frames |
-|---|---|---|---|---|
-| 0 | as configured | as configured | all | as captured |
-| 1 | half as often | as configured | all | as captured |
-| 2 | half as often | no look at all | all | as captured |
-| 3 | a third as often | no look at all | the best two | half width and height |
+| level | while the weight moves | while nothing moves | cameras |
+|---|---|---|---|
+| 0 | as configured | as configured | all |
+| 1 | half as often | as configured | all |
+| 2 | half as often | no look at all | all |
+| 3 | a third as often | no look at all | the best two; frames of the others are not kept |
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-
 from fleet_agent.health.camera import Condition
-from fleet_agent.perception import Frame
 
 # Cameras of the highest level: with one, a hand in front of it hides the item.
 FEWEST_CAMERAS = 2
-# A frame that is already this small is not made smaller: the network's input is about as wide.
-LEAST_WIDTH = 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +29,15 @@ class Pace:
         active_share: Of the configured inferences while the weight moves, 0..1.
         idle: Whether it looks while nothing moves.
         cameras: Names of those it looks through; None: all.
-        halved: Frames are kept at half their width and height.
     """
 
     active_share: float = 1.0
     idle: bool = True
     cameras: frozenset[str] | None = None
-    halved: bool = False
+
+    def keeps(self, camera: str) -> bool:
+        """Whether a camera's frames are wanted at all."""
+        return self.cameras is None or camera in self.cameras
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ def pace_of(level: int, cameras: Mapping[str, Standing]) -> Pace:
         return Pace(active_share=0.5)
     if level == 2:
         return Pace(active_share=0.5, idle=False)
-    return Pace(active_share=1 / 3, idle=False, cameras=best(cameras), halved=True)
+    return Pace(active_share=1 / 3, idle=False, cameras=best(cameras))
 
 
 def best(cameras: Mapping[str, Standing], most: int = FEWEST_CAMERAS) -> frozenset[str]:
@@ -78,12 +75,3 @@ def _rank(standing: Standing) -> int:
     if standing.condition is Condition.OK:
         return 0
     return 1 if standing.condition.believable and standing.condition is not Condition.LOST else 2
-
-
-def halved(frame: Frame) -> Frame:
-    """Return a frame of half width and height; small ones as they are."""
-    height, width = frame.pixels.shape[:2]
-    if width < 2 * LEAST_WIDTH:
-        return frame
-    small = cv2.resize(frame.pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    return Frame(frame.camera, np.asarray(small, np.uint8), frame.captured_s)

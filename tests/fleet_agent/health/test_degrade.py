@@ -3,15 +3,13 @@
 import itertools
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_agent.health.camera import Condition
 from fleet_agent.health.degrade import TOP_LEVEL, Ladder, LadderLimits, Move, Pressure, climb
-from fleet_agent.health.pace import LEAST_WIDTH, Standing, best, halved, pace_of
-from fleet_agent.perception import Frame
+from fleet_agent.health.pace import Standing, best, pace_of
 
 LIMITS = LadderLimits(degrade_after_s=15.0, recover_after_s=120.0)
 CALM = Pressure(temp_c=50.0, throttled=False, infer_share=0.2, decision_ms=100.0, memory_bytes=2e9)
@@ -110,19 +108,10 @@ def test_the_last_level_looks_through_the_two_best_cameras() -> None:
 
 
 def test_each_level_looks_less_than_the_one_before() -> None:
-    """Fewer inferences, then none while nothing moves, then fewer cameras and smaller frames."""
+    """Fewer inferences, then none while nothing moves, then fewer cameras."""
     paces = [pace_of(level, CAMERAS) for level in range(TOP_LEVEL + 1)]
     shares = [pace.active_share for pace in paces]
     assert shares == sorted(shares, reverse=True)
     assert [pace.idle for pace in paces] == [True, True, False, False]
-    assert [pace.halved for pace in paces] == [False, False, False, True]
     assert [pace.cameras is None for pace in paces] == [True, True, True, False]
-
-
-def test_frames_are_halved_unless_they_are_small_already() -> None:
-    """Half width and height are a quarter of the memory; what the network needs is not taken."""
-    big = Frame("front", np.zeros((720, 1280, 3), np.uint8), 1.0)
-    small = Frame("front", np.zeros((240, 2 * LEAST_WIDTH - 1, 3), np.uint8), 1.0)
-    assert halved(big).pixels.shape == (360, 640, 3)
-    assert halved(big).captured_s == 1.0
-    assert halved(small) is small
+    assert [pace.keeps("rear") for pace in paces] == [True, True, True, False]
