@@ -76,7 +76,10 @@ class OnnxRuntimeModel:
             image=(spec.height, spec.width),
         )
         try:
-            session = onnxruntime.InferenceSession(document, self._options(threads), providers=providers)
+            # Without the last argument it would try again on the CPU, and only print that it did.
+            session = onnxruntime.InferenceSession(
+                document, self._options(threads), providers=providers, enable_fallback=0
+            )
         except Exception as error:  # ONNX Runtime raises its own classes and plain RuntimeErrors
             raise EngineError(f"{path}: {error}") from error
         self.provider.check_chosen(session)

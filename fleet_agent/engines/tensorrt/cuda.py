@@ -112,8 +112,12 @@ class CudaGpu:
         self.use()
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        # Every function of cuda-bindings returns a tuple: the error, then what it gives.
-        error, *values = getattr(self._rt, name)(*arguments)
+        # Every function of cuda-bindings returns a tuple: the error, then what it gives. It raises where the
+        # library that it opens at the first call is missing, or lacks the function.
+        try:
+            error, *values = getattr(self._rt, name)(*arguments)
+        except RuntimeError as missing:
+            raise DeviceError(name, "RuntimeError", str(missing)) from missing
         if int(error) != 0:
             text = self._rt.cudaGetErrorString(error)[1]
             # CUDA keeps the error for whoever asks next, and TensorRT asks.

@@ -80,7 +80,7 @@ class TensorRtEngine:
             self._warm_up()
             if cuda_graph:
                 self._record()
-        except EngineError:
+        except BaseException:  # whatever it is, the GPU's memory must not stay behind
             self._release()
             raise
         identity = (bindings.name, bindings.version, device, precision, plan.stem[:KEY_CHARACTERS])

@@ -302,6 +302,31 @@ def test_a_gpu_that_is_not_there_is_a_typed_error() -> None:
     assert caught.value.code.startswith("cudaError")
 
 
+def test_a_missing_cuda_library_is_a_typed_error() -> None:
+    """cuda-bindings opens CUDA at the first call and raises an error of its own where it is not there."""
+
+    class Missing:
+        def __getattr__(self, name: str) -> Callable[[int], None]:
+            def call(_: int) -> None:
+                raise RuntimeError(f"Function {name} not found")
+
+            return call
+
+    with pytest.raises(DeviceError, match=r"cudaSetDevice: RuntimeError .*not found"):
+        CudaGpu(Missing(), 0)
+
+
+def test_an_error_that_is_not_ours_leaves_nothing_behind(cart: Cart) -> None:
+    """Memory ran out in numpy, or somebody pressed Ctrl-C: the GPU is given back all the same."""
+
+    def interrupted(_: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cart.engine(cart.trt(network=interrupted))
+    assert cart.gpu.held == 0
+
+
 class Driverless(CudaGpu):
     """The real cuda-bindings without the first check, to reach every call."""
 
