@@ -98,7 +98,8 @@ One TOML file is all a cart is told; an example is
 [`deploy/cart/cart.example.toml`](../deploy/cart/cart.example.toml). Units are in the names: `_s` seconds,
 `_ms` milliseconds, `_g` grams, `_fps` per second, `_bytes` bytes. A key that is not listed here, a wrong
 type or a number out of range stops the agent with the key's path.
-`cartwright-agent check --config cart.toml` tries everything the file names and says what is wrong.
+`cartwright-agent check --config cart.toml` tries everything the file names and says what is wrong; it may run
+beside the cart, which it does not disturb at the broker.
 
 Passwords are never in this file: it names the environment variable or the file that holds them.
 

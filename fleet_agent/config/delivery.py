@@ -39,7 +39,10 @@ class MqttConfig:
     protocol: Literal["auto", "5", "3.1.1"] = field(
         default="auto", metadata=doc("MQTT version; `auto` tries 5 and falls back to 3.1.1.")
     )
-    username: str = field(default="", metadata=doc("User name; empty: anonymous."))
+    username: str = field(
+        default="",
+        metadata=doc("User name; the cart's id where the access list in deploy/ is used; empty: anonymous."),
+    )
     password_env: str = field(default="", metadata=doc("Name of the variable that holds the password."))
     password_file: str = field(default="", metadata=doc("File that holds the password in its first line."))
     tls: bool = field(default=False, metadata=doc("Encrypt the connection and check the broker's name."))
