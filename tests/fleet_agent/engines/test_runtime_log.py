@@ -42,10 +42,12 @@ def test_many_threads_may_write() -> None:
     """TensorRT's builder logs from threads of its own; no line is lost while there is room."""
     log = RuntimeLog()
     mark = log.mark()
-    threads = [
-        threading.Thread(target=lambda ix=ix: [log.write("error", f"{ix}") for _ in range(20)])
-        for ix in range(KEPT_LINES // 20)
-    ]
+
+    def write() -> None:
+        for _ in range(20):
+            log.write("error", "line")
+
+    threads = [threading.Thread(target=write) for _ in range(KEPT_LINES // 20)]
     for thread in threads:
         thread.start()
     for thread in threads:
