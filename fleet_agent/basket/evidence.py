@@ -53,12 +53,14 @@ class Views:
         starts: int (C,), row of each camera's first frame.
         logs: float64 (F, K), log p of each class per frame.
         weights: float64 (F,), quality of the frame times its camera's beta.
+        named: int (N,), classes that were the best of some detection.
     """
 
     cameras: tuple[str, ...]
     starts: NDArray[np.intp]
     logs: Floats
     weights: Floats
+    named: NDArray[np.intp]
 
     def by_camera(self) -> Floats:
         """Return each camera's log p of each class, float64 (C, K)."""
@@ -89,6 +91,7 @@ def views_of(
         starts=np.cumsum(counts) - counts,
         logs=_log_softmax(np.log(scores / (1.0 - scores)) / temperature),
         weights=scores.max(axis=1) * np.repeat(beta, counts),
+        named=np.array(sorted({detection.item_ix for frame in frames for detection in frame})),
     )
 
 

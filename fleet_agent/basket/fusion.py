@@ -11,10 +11,12 @@ nothing was put in or taken out. The direction is the sign of the weight change:
     log p_c(a, b) = beta_c sum_f q_f log((p_f(a) + p_f(b)) / 2)     a frame shows one of the two
     log p_c(unknown) = log p_c(shift) = beta_c sum_f q_f log(1 / K) looks like nothing in particular
 
-alpha discounts cameras whose errors go together, without which three cameras count thrice. Pairs are formed
-of the `pair_candidates` best-looking items only, so that their number does not grow with the catalogue; both
-go the same way, a swap of two items in one movement is not told apart. Weight alone books nothing: the median
-item has look-alikes by weight.
+alpha discounts cameras whose errors go together, without which three cameras count thrice. Weight alone books
+nothing: the median item has look-alikes by weight.
+
+Pairs are formed of the `pair_candidates` best-looking items only, so that their number does not grow with the
+catalogue, and only of items that some detection named, so that the weight does not make up a second one that
+nobody saw. Both go the same way: a swap of two items in one movement is not told apart.
 
 The product form, the outlier mass and the discount are the project's design, after FAIM/AIM3S (Falcao et al.
 2020), which fuse weight difference and vision, and temperature scaling (Guo et al. 2017).

@@ -87,13 +87,16 @@ def posterior_of(
 
 
 def _pairs(views: Views | None, alpha: float, config: FusionConfig) -> tuple[Indices, Indices, Floats]:
-    """Return the pairs of the best-looking items, and what the cameras say about them."""
-    if views is None:
+    """Return the pairs of the best-looking items, and what the cameras say about them.
+
+    Both must have been the best of some detection: else the weight would make up a second item.
+    """
+    if views is None or len(views.named) < 2:
         nobody = np.empty(0, np.intp)
         return nobody, nobody, np.empty(0)
     # An item that one frame shows well is a candidate, whatever the others show.
-    looks = (views.weights[:, None] * np.exp(views.logs)).max(axis=0)
-    candidates = np.argsort(looks)[::-1][: config.pair_candidates]
+    looks = (views.weights[:, None] * np.exp(views.logs[:, views.named])).max(axis=0)
+    candidates = views.named[np.argsort(looks)[::-1][: config.pair_candidates]]
     rows, columns = _triangle(len(candidates))
     first, second = candidates[rows], candidates[columns]
     half = np.logaddexp(views.logs[:, first], views.logs[:, second]) - math.log(2.0)

@@ -97,7 +97,7 @@ def prior_of(
         anything: Probability of each item of the catalogue; None makes them equal.
     """
     known = np.full(classes, 1.0 / classes) if anything is None else np.asarray(anything, np.float64)
-    quantity: Floats = config.multiple_share ** np.arange(config.max_quantity)
+    quantity: Floats = np.power(config.multiple_share, np.arange(config.max_quantity), dtype=np.float64)
     quantity /= quantity.sum()
     if not removal or inside is None or inside.pieces.sum() <= 0.0:
         return Prior(known, quantity, None, 1.0)

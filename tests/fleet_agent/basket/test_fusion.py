@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from fleet_agent.basket.evidence import overlaps
 from fleet_agent.basket.fusion import CameraEvidence, Decision, fuse
+from fleet_agent.basket.prior import Inside
+from fleet_agent.basket.weighed import ItemWeights
 from fleet_agent.config import FusionConfig
 from fleet_agent.manifest import ItemClass
 from fleet_agent.perception import Detection
@@ -176,3 +178,140 @@ def test_overlap_of_boxes() -> None:
     """Intersection over union by hand: the same, half of it, beside it, and without area."""
     boxes = np.array([(0, 0, 1, 1), (0.5, 0, 1.5, 1), (2, 2, 3, 3), (0.5, 0.5, 0.5, 0.5)])
     assert overlaps(boxes[:1], boxes)[0] == pytest.approx([1.0, 1 / 3, 0.0, 0.0])
+
+
+def inside(*pieces: int, complete: bool = True) -> Inside:
+    """Return what the books say lies in the cart."""
+    return Inside(np.array(pieces, np.float64), complete)
+
+
+def test_two_different_items_at_once_are_a_pair() -> None:
+    """Both were seen and the weight is that of both: two items, one piece each, and both in `items`."""
+    both = CameraEvidence("front", ((seen(0),), (seen(1),), (seen(0), seen(1, box=(0.0, 0.0, 0.2, 0.2)))))
+    decision = decide(WEIGHTS_G[0] + WEIGHTS_G[1] + 3.0, both)
+    assert (decision.kind, sorted(decision.items), decision.quantity) == ("pair", [0, 1], 1)
+    assert decision.outcome == "accepted"
+    assert decision.weight_residual_g == pytest.approx(3.0)
+    assert dict(decision.camera_confidence)["front"] > 0.9
+
+
+def test_one_item_of_a_pair_seen_alone_is_no_pair() -> None:
+    """A second item that nobody saw is not made up from the weight."""
+    decision = decide(WEIGHTS_G[0] + WEIGHTS_G[1], camera("front", seen(0)), camera("left", seen(0)))
+    assert decision.outcome == "asked"
+
+
+def test_look_alikes_in_turn_are_one_item_when_the_weight_says_so() -> None:
+    """Frames that cannot agree between two items are no pair if the weight is that of one."""
+    flickering = CameraEvidence("front", ((seen(0),), (seen(1),), (seen(1),)))
+    assert (decide(400.0, flickering).kind, decide(400.0, flickering).item_ix) == ("item", 1)
+
+
+def test_a_small_change_that_nobody_saw_is_a_shift() -> None:
+    """A load that settles is no item: nothing is booked and nobody is asked."""
+    decision = decide(12.0)
+    assert (decision.kind, decision.item_ix, decision.items) == ("shift", None, ())
+    assert decision.weight_residual_g is None
+    assert decision.posterior > CONFIG.accept_posterior
+
+
+def test_a_small_change_with_an_item_in_view_asks() -> None:
+    """A light item may have been put in: a shift must be sure, or the shopper is asked."""
+    views = [camera(name, seen(0), frames=4) for name in ("front", "left", "right")]
+    decision = decide(13.0, *views, config=replace(CONFIG, weight_outlier_share=0.4, shift_sd_g=3.0))
+    assert decision.kind != "shift"
+    assert decision.outcome == "asked"
+
+
+def test_only_what_lies_in_the_cart_is_taken_out() -> None:
+    """Two look-alikes of one weight: the one that lies in the cart was taken."""
+    twins = (CLASSES[0], replace_weight(CLASSES[1], 150.0), CLASSES[2])
+    alike = camera("front", Detection(0, 0.6, MIDDLE, np.array([0.6, 0.55, 0.02], np.float32)))
+    free = fuse([alike], -150.0, twins, CONFIG)
+    bound = fuse([alike], -150.0, twins, CONFIG, inside=inside(0, 1, 3))
+    assert free.item_ix == 0
+    assert (bound.item_ix, bound.outcome) == (1, "accepted")
+
+
+def test_no_more_is_taken_out_than_lies_there() -> None:
+    """Of one piece in the cart two cannot be taken: what weighs like two of it is the other item."""
+    classes = (CLASSES[0], replace_weight(CLASSES[1], 300.0), CLASSES[2])
+    alike = camera("front", Detection(0, 0.9, MIDDLE, np.array([0.9, 0.4, 0.02], np.float32)))
+    assert fuse([alike], -300.0, classes, CONFIG, inside=inside(2, 1, 0)).quantity == 2
+    one = fuse([alike], -300.0, classes, CONFIG, inside=inside(1, 1, 0))
+    assert (one.item_ix, one.quantity) == (1, 1)
+
+
+def test_a_wrongly_booked_cart_does_not_hide_a_true_removal() -> None:
+    """What is seen clearly and weighs right was taken out, though the books do not have it."""
+    views = [camera(name, seen(2), frames=3) for name in ("front", "left")]
+    decision = decide_removal(-1000.0, views, inside(1, 1, 0))
+    assert (decision.item_ix, decision.outcome) == (2, "accepted")
+
+
+def test_an_open_basket_binds_less() -> None:
+    """While something in the cart is unconfirmed, what the books do not have is less unlikely."""
+    views = [camera("front", seen(2, 0.4))]
+    closed = decide_removal(-1000.0, views, inside(3, 3, 0))
+    opened = decide_removal(-1000.0, views, inside(3, 3, 0, complete=False))
+    assert opened.top[0][0] == closed.top[0][0] == 2
+    assert opened.top[0][1] > closed.top[0][1]
+
+
+def test_an_empty_cart_binds_nothing() -> None:
+    """Something leaves a cart that is empty by the books: the books are of no use, the cameras decide."""
+    views = [camera("front", seen(1))]
+    assert decide_removal(-400.0, views, inside(0, 0, 0)) == decide_removal(-400.0, views, None)
+
+
+def decide_removal(change_g: float, evidence: list[CameraEvidence], books: Inside | None) -> Decision:
+    """Fuse with books."""
+    return fuse(evidence, change_g, CLASSES, CONFIG, inside=books)
+
+
+def test_a_learned_weight_decides() -> None:
+    """Packaging that became lighter is no longer taken for another item."""
+    learned = ItemWeights(np.array([150.0, 372.0, 1000.0]), np.array([3.0, 3.0, 3.0]))
+    assert decide(372.0, camera("front", seen(1, 0.5))).outcome == "asked"
+    decision = fuse([camera("front", seen(1, 0.5))], 372.0, CLASSES, CONFIG, weights=learned)
+    assert (decision.item_ix, decision.outcome) == (1, "accepted")
+    assert decision.weight_residual_g == pytest.approx(0.0)
+
+
+def test_scores_that_are_no_numbers_say_nothing() -> None:
+    """One frame of a network that is out of its mind does not spoil the others."""
+    broken = Detection(1, 0.9, MIDDLE, np.full(3, np.nan, np.float32))
+    decision = decide(400.0, CameraEvidence("front", ((broken,), (seen(1),))))
+    assert (decision.item_ix, decision.outcome) == (1, "accepted")
+    assert math.isfinite(decision.posterior)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    pieces=st.lists(st.integers(0, 4), min_size=3, max_size=3),
+    complete=st.booleans(),
+    item_ix=st.integers(0, 2),
+    change_g=st.floats(-3000, -10),
+)
+def test_the_books_never_break_a_decision(
+    pieces: list[int], item_ix: int, change_g: float, *, complete: bool
+) -> None:
+    """Whatever the books say, probabilities stay probabilities."""
+    books = inside(*pieces, complete=complete)
+    decision = decide_removal(change_g, [camera("front", seen(item_ix, 0.7))], books)
+    assert 0 <= decision.margin <= decision.posterior <= 1 + 1e-9
+    assert sum(p for _, p in decision.top) <= 1 + 1e-9
+    assert decision.direction == "remove"
+
+
+def test_a_catalogue_of_one_item_is_decided() -> None:
+    """There are no pairs then, and the item is booked."""
+    lonely = Detection(0, 0.9, MIDDLE, np.array([0.9], np.float32))
+    decision = fuse([camera("front", lonely)], 150.0, CLASSES[:1], CONFIG)
+    assert (decision.item_ix, decision.kind) == (0, "item")
+
+
+def test_shares_that_leave_nothing_for_items_are_refused() -> None:
+    """The shares of everything that is no single item stay below 1 together."""
+    with pytest.raises(ValueError, match="together must be below 1"):
+        FusionConfig(unknown_share=0.5, pair_share=0.3, shift_share=0.2)
