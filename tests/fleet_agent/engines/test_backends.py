@@ -89,12 +89,6 @@ def test_networks_are_strongly_typed_in_every_release(version: str, flags: int) 
     assert wrap("tensorrt", module).network_flags == flags
 
 
-@pytest.fixture(scope="module")
-def rtx() -> Bindings:
-    """TensorRT for RTX, which every development environment has."""
-    return load_bindings("tensorrt_rtx")
-
-
 def test_chips_that_the_runtime_does_not_build_for_are_refused_plainly(rtx: Bindings) -> None:
     """A data centre's GPU is none of RTX's; the reason lists those that are."""
     assert "8.6" in rtx.compute_capabilities()
@@ -123,6 +117,7 @@ def test_a_plans_facts_name_all_that_it_depends_on(rtx: Bindings) -> None:
     assert len(rtx.version.split(".")) >= 3
 
 
+@pytest.mark.usefixtures("rtx")
 def test_a_backend_without_a_gpu_opens_no_engine(tmp_path: Path) -> None:
     """It builds plans, and says so when it is asked for more; nor is there an engine without a plan."""
     model = center_model(tmp_path)

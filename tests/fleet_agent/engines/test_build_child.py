@@ -14,6 +14,7 @@ import pytest
 from fleet_agent.durable import file_sha256, sweep
 from fleet_agent.engines.contract import PlanRequest
 from fleet_agent.engines.tensorrt.backend import TensorRtBackend
+from fleet_agent.engines.tensorrt.bindings import Bindings
 from tests.fleet_agent.engines.graphs import center_model
 from tests.fleet_agent.engines.shipped import SHIPPED
 
@@ -22,8 +23,9 @@ TIMEOUT_S = 120
 
 
 @pytest.fixture
-def backend() -> TensorRtBackend:
+def backend(rtx: Bindings) -> TensorRtBackend:
     """TensorRT for RTX, without a GPU."""
+    assert rtx.is_rtx
     return TensorRtBackend.building_only("8.6")
 
 

@@ -1,16 +1,15 @@
 """Stories about building plans, for real: TensorRT for RTX parses, builds and serialises without a GPU."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import pytest
 
-from fleet_agent.engines.tensorrt.bindings import Bindings, load_bindings
+from fleet_agent.engines.tensorrt.bindings import Bindings
 from fleet_agent.engines.tensorrt.building import Building, build_plan
 from fleet_agent.engines.tensorrt.plan import LoadedPlan
 from fleet_agent.engines.tensorrt.progress import ProgressFilter, Step
-from fleet_agent.errors import EngineError, PlanBuildError, PlanLoadError
+from fleet_agent.errors import PlanBuildError, PlanLoadError
 from fleet_agent.manifest import Precision
 from tests.fleet_agent.engines.graphs import (
     PRECISIONS,
@@ -30,17 +29,6 @@ CHIP = "8.6"
 # With which TensorRT begins every plan.
 MAGIC = b"vtrt"
 GARBAGE = b"\x08\x01broken"
-
-
-@pytest.fixture(scope="module")
-def rtx() -> Bindings:
-    """TensorRT for RTX; under CI it must be there."""
-    try:
-        return load_bindings("tensorrt_rtx")
-    except EngineError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"{error}: pip install '.[tensorrt-rtx]'")
 
 
 def building(model: Model, precision: Precision = "fp32", *, cameras: int = 4, **changes: object) -> Building:

@@ -5,7 +5,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_agent.engines.tensorrt.bindings import load_bindings
+from fleet_agent.engines.tensorrt.bindings import Bindings, load_bindings
 from fleet_agent.engines.tensorrt.logger import (
     KEPT_LINES,
     LINE_CHARACTERS,
@@ -55,13 +55,12 @@ def test_many_threads_may_write() -> None:
     assert log.mark() - mark == KEPT_LINES
 
 
-def test_the_runtimes_logger_is_one_and_keeps_warnings() -> None:
+def test_the_runtimes_logger_is_one_and_keeps_warnings(rtx: Bindings) -> None:
     """TensorRT keeps the first logger it gets; chatter is not kept."""
-    bindings = load_bindings("tensorrt_rtx")
-    log, logger = runtime_log(bindings)
+    log, logger = runtime_log(rtx)
     assert runtime_log(load_bindings("tensorrt_rtx"))[1] is logger
     mark = log.mark()
-    severity = bindings.trt.ILogger.Severity
+    severity = rtx.trt.ILogger.Severity
     for kind in (severity.VERBOSE, severity.INFO, severity.WARNING, severity.ERROR):
         logger.log(kind, str(int(kind)))
     assert log.since(mark) == ("warning: 2", "error: 1")
