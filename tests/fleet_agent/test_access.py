@@ -16,7 +16,7 @@ from fleet_agent.ports import SystemClock
 from fleet_agent.spool import Spool
 from fleet_agent.transport_mqtt import MqttTransport
 from tests.conftest import find_tool
-from tests.fleet_agent.conftest import Broker
+from tests.fleet_agent.conftest import Broker, amqtt_broker
 from tests.fleet_agent.test_transport_mqtt import Cloud, outbox, put
 from tests.fleet_agent.worlds import CART, STORE, wait_for
 
@@ -216,6 +216,26 @@ def test_check_beside_a_running_cart_tries_all_and_disturbs_nothing(
     wait_for(lambda: spool.messages == 0)
     assert [(s.online, s.session) for s in ingest.memory.states] == [(True, 1)]
     way.stop(5.0)
+
+
+def test_check_names_a_broker_that_lets_nobody_hear_watermarks(free_port: Callable[[], int]) -> None:
+    """A broker that refuses the subscription, as amqtt does, is a FAIL: nothing would ever be confirmed."""
+    broker = amqtt_broker(free_port(), only_topic="fleet/v1/+/+/evt")
+    broker.start()
+    text = f"""
+        store = "{STORE}"
+        cart = "{CART}"
+        [model]
+        directory = "/nowhere"
+        [mqtt]
+        host = "127.0.0.1"
+        port = {broker.port}
+    """
+    found = {finding.part: finding for finding in check(parse_config(text), SystemClock())}["broker"]
+    broker.kill()
+    assert not found.ok
+    assert f"may not read {PREFIX}/ack" in found.detail
+    assert "access list" in found.remedy
 
 
 def test_check_names_an_account_that_may_not_speak_for_the_cart(locked: Broker, password_file: Path) -> None:
