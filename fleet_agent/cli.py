@@ -12,6 +12,7 @@ from fleet_agent.config import load_config
 from fleet_agent.errors import AgentError
 from fleet_agent.launch import Cart
 from fleet_agent.logs import log_to_stderr
+from fleet_agent.model_check import check_model
 from fleet_agent.ports import SystemClock
 
 # How long a clean stop may take; systemd waits a little longer than this before it kills.
@@ -39,7 +40,21 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.add_argument("--config", type=Path, required=True, metavar="FILE", help="the cart's TOML file")
         sub.set_defaults(command=command)
+    _add_model(commands)
     return parser
+
+
+def _add_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    model = commands.add_parser("model", help="what to do with networks", description="Work with networks.")
+    text = "say whether a network of your own will work on a cart, and why not"
+    sub = model.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "check", help=text, description=text
+    )
+    sub.add_argument("file", type=Path, metavar="FILE.onnx", help="the network")
+    sub.add_argument(
+        "--manifest", type=Path, required=True, metavar="FILE", help="manifest.json, or the folder it is in"
+    )
+    sub.set_defaults(command=check_network)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,6 +78,15 @@ def check_all(arguments: argparse.Namespace) -> int:
     for finding in check(config, SystemClock()):
         print(finding, flush=True)
         failed = failed or not finding.ok
+    return 1 if failed else 0
+
+
+def check_network(arguments: argparse.Namespace) -> int:
+    """Report on a network; 1 if a cart cannot run it."""
+    failed = False
+    for finding in check_model(arguments.file, arguments.manifest):
+        print(finding, flush=True)
+        failed = failed or finding.verdict == "FAIL"
     return 1 if failed else 0
 
 
