@@ -1,6 +1,7 @@
 """Rendered frames with their boxes, as arrays in memory. No torch here: evaluation and tests use it too."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,14 @@ class SceneSet:
     def __len__(self) -> int:
         """Return the number of frames."""
         return len(self.images)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all arrays, hexadecimal: which data a model was trained on."""
+        total = hashlib.sha256()
+        for array in (self.images, self.classes, self.boxes, self.visible):
+            total.update(f"{array.dtype.str} {array.shape}".encode())
+            total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
 
 
 def varied_views(rng: np.random.Generator, extra: int = 12) -> list[CameraView]:

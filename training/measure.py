@@ -1,56 +1,49 @@
-"""Measures a model on scenes it has not seen: other seeds, other aisles, chosen light."""
+"""Measures a model on held-out scenes, through the cart's own decoder."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from training.dataset import SceneSet, as_input, held_out_views, render_set, shrink
-from training.decode import Found, class_probabilities, decode
+from fleet_agent.decoding.center import decode_center
+from fleet_agent.decoding.detections import detections_of
+from fleet_agent.manifest import CenterDecoder
+from fleet_agent.perception import Detection
+from training.dataset import BAR, FRAME_HEIGHT, INPUT_SIDE, SceneSet, as_input
 from training.errors import NothingFoundError
-from training.metrics import Truth, calibration_error, fit_temperature, mean_average_precision
-from training.scenes import (
-    CATALOGUE,
-    LensState,
-    Light,
-    SceneRenderer,
-    SceneSampler,
-    SceneState,
-    Sensor,
-    item_index,
-    random_gesture,
+from training.held_out import EventViews
+from training.interface import DECODER, LETTERBOX
+from training.metrics import (
+    Truth,
+    calibration_error,
+    class_probabilities,
+    fit_temperature,
+    mean_average_precision,
 )
+from training.scenes import CATALOGUE
 
 Floats = NDArray[np.float32]
 
 # Scores below this are not looked at when average precision is computed: the curve needs the weak ones too.
-_FAINTEST = 0.02
+_FAINTEST = msgspec.structs.replace(DECODER, score_threshold=0.02)
+_SUREST = msgspec.structs.replace(DECODER, max_detections=1)
 _FRAMES_PER_CALL = 32
-# Scenes for scores and for the temperature come from seeds far from the training's.
-SCORE_SEED, TEMPERATURE_SEED = 900_001, 900_501
 
 
 class Network(Protocol):
-    """Anything that runs the network; the cart's engines do."""
+    """Anything that runs the network; the cart's ONNX Runtime model does."""
 
-    def infer(self, batch: Floats) -> Mapping[str, Floats]:
+    def run(self, batch: Floats) -> Mapping[str, Floats]:
         """Return ``scores`` and ``boxes`` of a batch (n, 3, 160, 160)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
-    """Under which light and lens an item is shown."""
-
-    light_level: tuple[float, float] = (0.6, 1.3)
-    smear: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Events:
-    """One item each, shown to four cameras at one moment.
+    """One item each, shown to several cameras at one moment.
 
     Attributes:
         item_class: int (n,).
@@ -62,18 +55,18 @@ class Events:
 
 
 def detections(
-    network: Network, images: NDArray[np.uint8], threshold: float, limit: int = 8
-) -> list[list[Found]]:
+    network: Network, images: NDArray[np.uint8], spec: CenterDecoder = DECODER
+) -> list[list[Detection]]:
     """Run frames (n, 120, 160, 3) through the network and return what it finds in each."""
-    found: list[list[Found]] = []
+    found: list[list[Detection]] = []
     for start in range(0, len(images), _FRAMES_PER_CALL):
-        outputs = network.infer(as_input(images[start : start + _FRAMES_PER_CALL]))
-        pairs = zip(outputs["scores"], outputs["boxes"], strict=True)
-        found += [decode(scores, boxes, threshold=threshold, limit=limit) for scores, boxes in pairs]
+        batch = as_input(images[start : start + _FRAMES_PER_CALL])
+        places = [LETTERBOX] * len(batch)
+        found += detections_of(decode_center(network.run(batch), spec, len(CATALOGUE), places), len(batch))
     return found
 
 
-def truths_of(scenes: SceneSet, min_visible: float) -> list[list[Truth]]:
+def truths_of(scenes: SceneSet, min_visible: float = 0.25) -> list[list[Truth]]:
     """Return the items of every frame of a set; hardly visible ones do not count."""
     frames: list[list[Truth]] = []
     for row in range(len(scenes)):
@@ -83,52 +76,29 @@ def truths_of(scenes: SceneSet, min_visible: float) -> list[list[Truth]]:
 
 
 def _truth(scenes: SceneSet, row: int, place: int, min_visible: float) -> Truth:
-    cx, cy, w, h = scenes.boxes[row, place]
-    edges = np.asarray([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], np.float32)
-    counts = bool(scenes.visible[row, place] >= min_visible)
-    return Truth(int(scenes.classes[row, place]), edges, counts)
+    cx, cy, w, h = (float(value) for value in scenes.boxes[row, place])
+    top, tall = BAR / INPUT_SIDE, FRAME_HEIGHT / INPUT_SIDE
+    box = (cx - w / 2, (cy - h / 2 - top) / tall, cx + w / 2, (cy + h / 2 - top) / tall)
+    return Truth(int(scenes.classes[row, place]), box, bool(scenes.visible[row, place] >= min_visible))
 
 
-def map50(
-    network: Network, sampler: SceneSampler, *, frames: int, seed: int, min_visible: float = 0.25
-) -> float:
-    """Return the mean average precision at overlap 0.5 on held-out scenes."""
-    scenes = render_set(sampler, frames, seed, held_out_views())
+def map50(network: Network, scenes: SceneSet) -> float:
+    """Return the mean average precision at overlap 0.5."""
     found = detections(network, scenes.images, _FAINTEST)
-    return mean_average_precision(found, truths_of(scenes, min_visible), len(CATALOGUE))
+    return mean_average_precision(found, truths_of(scenes), len(CATALOGUE))
 
 
-def false_alarm_rate(network: Network, *, frames: int, seed: int, threshold: float) -> float:
-    """Return the share of frames without an item in which one is found."""
-    sampler = SceneSampler(calm_share=0.5, empty_hand_share=0.5)
-    scenes = render_set(sampler, frames, seed, held_out_views())
-    return float(np.mean([len(found) > 0 for found in detections(network, scenes.images, threshold)]))
+def false_alarm_rate(network: Network, scenes: SceneSet) -> float:
+    """Return the share of frames in which an item is found; meant for frames without any."""
+    return float(np.mean([len(found) > 0 for found in detections(network, scenes.images)]))
 
 
-def show_events(
-    network: Network, conditions: Conditions, *, count: int, seed: int, threshold: float
-) -> Events:
-    """Show single items, well in view, to four held-out cameras."""
-    rng = np.random.default_rng(seed)
-    renderers = [SceneRenderer(view) for view in held_out_views()]
-    images, item_class = [], []
-    for number in range(count):
-        item = CATALOGUE[number % len(CATALOGUE)].item_id
-        state = _event_state(rng, item, conditions)
-        images += [shrink(renderer.render(state, rng)) for renderer in renderers]
-        item_class.append(item_index()[item])
-    found = detections(network, np.stack(images), threshold, limit=1)
+def show(network: Network, views: EventViews) -> Events:
+    """Run the network on all cameras of events."""
+    count, cameras = views.images.shape[:2]
+    found = detections(network, views.images.reshape(-1, *views.images.shape[2:]), _SUREST)
     peaks = [frame[0].class_scores if frame else None for frame in found]
-    cameras = len(renderers)
-    return Events(np.asarray(item_class), [peaks[n * cameras : (n + 1) * cameras] for n in range(count)])
-
-
-def _event_state(rng: np.random.Generator, item_id: str, conditions: Conditions) -> SceneState:
-    gesture = replace(random_gesture(rng, item_id, part=(0.3, 0.62)), lane=float(rng.uniform(-0.7, 0.7)))
-    light = Light(float(rng.uniform(*conditions.light_level)), float(rng.uniform(3200, 6500)))
-    lens = LensState(conditions.smear, int(rng.integers(40, 60)))
-    sensor = Sensor(exposure_s=float(rng.uniform(0.006, 0.016)))
-    return SceneState((gesture,), ("eggs-ten", "milk-whole"), light, lens, sensor, float(rng.random()))
+    return Events(views.item_class, [peaks[n * cameras : (n + 1) * cameras] for n in range(count)])
 
 
 def posteriors(events: Events, cameras: int, temperature: float) -> Floats:
@@ -150,6 +120,17 @@ def top1(events: Events, cameras: int, temperature: float = 1.0) -> float:
     return float(np.mean((chances.argmax(axis=1) == events.item_class) & seen))
 
 
+def recall_by_item(events: Events) -> dict[str, float]:
+    """Return, per item shown, the share of single cameras' views in which it is found and rightly named."""
+    rights: dict[int, list[bool]] = {}
+    for peaks, item_class in zip(events.peaks, events.item_class, strict=True):
+        named = [peak is not None and int(peak.argmax()) == item_class for peak in peaks]
+        rights.setdefault(int(item_class), []).extend(named)
+    return {
+        CATALOGUE[item_class].item_id: float(np.mean(rights[item_class])) for item_class in sorted(rights)
+    }
+
+
 def single_views(events: Events) -> tuple[Floats, NDArray[np.int64]]:
     """Return class scores (m, c) and true classes (m,) of every camera that found something.
 
@@ -167,11 +148,8 @@ def single_views(events: Events) -> tuple[Floats, NDArray[np.int64]]:
     return np.stack([row[0] for row in rows]), np.asarray([row[1] for row in rows])
 
 
-def temperature_of(network: Network, *, count: int, threshold: float) -> float:
-    """Fit the temperature on events of all lights that no score is computed on."""
-    events = show_events(
-        network, Conditions((0.25, 1.3)), count=count, seed=TEMPERATURE_SEED, threshold=threshold
-    )
+def temperature_of(events: Events) -> float:
+    """Fit the temperature on events."""
     return fit_temperature(*single_views(events))
 
 

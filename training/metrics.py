@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.decode import Found, class_probabilities
+from fleet_agent.basket.evidence import SCORE_FLOOR
+from fleet_agent.perception import Detection
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,27 +20,27 @@ class Truth:
 
     Attributes:
         item_class: Its class.
-        box: float32 (4,), x0, y0, x1, y1.
+        box: x0, y0, x1, y1 as fractions of the frame.
         counts: False for an item so little visible that neither finding nor missing it matters.
     """
 
     item_class: int
-    box: Floats
+    box: Box
     counts: bool = True
 
 
-def overlap(a: Floats, b: Floats) -> float:
+def overlap(a: Box, b: Box) -> float:
     """Return the intersection over union of two boxes (x0, y0, x1, y1)."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
         return 0.0
-    shared = float(width * height)
-    return shared / float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+    shared = width * height
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
 def average_precision(
-    found: Sequence[Sequence[Found]],
+    found: Sequence[Sequence[Detection]],
     truths: Sequence[Sequence[Truth]],
     item_class: int,
     least_overlap: float = 0.5,
@@ -63,7 +65,7 @@ def average_precision(
         (one.score, index, one)
         for index, frame in enumerate(found)
         for one in frame
-        if one.item_class == item_class
+        if one.item_ix == item_class
     ]
     claims.sort(key=lambda claim: -claim[0])
     taken: set[tuple[int, int]] = set()
@@ -75,13 +77,13 @@ def average_precision(
 
 
 def _verdict(
-    one: Found, index: int, truths: Sequence[Truth], taken: set[tuple[int, int]], least_overlap: float
+    one: Detection, index: int, truths: Sequence[Truth], taken: set[tuple[int, int]], least_overlap: float
 ) -> bool | None:
     """Return right, wrong, or ``None`` for a detection of something that does not count."""
     best, place = least_overlap, -1
     for number, truth in enumerate(truths):
         share = overlap(one.box, truth.box)
-        if truth.item_class == one.item_class and share >= best and (index, number) not in taken:
+        if truth.item_class == one.item_ix and share >= best and (index, number) not in taken:
             best, place = share, number
     if place < 0:
         return False
@@ -100,7 +102,7 @@ def _area(precision: Doubles, recall: Doubles) -> float:
 
 
 def mean_average_precision(
-    found: Sequence[Sequence[Found]], truths: Sequence[Sequence[Truth]], class_count: int
+    found: Sequence[Sequence[Detection]], truths: Sequence[Sequence[Truth]], class_count: int
 ) -> float:
     """Return the mean of the average precisions at overlap 0.5 of all classes that occur."""
     per_class = [average_precision(found, truths, item_class) for item_class in range(class_count)]
@@ -115,6 +117,17 @@ def calibration_error(confidence: Doubles, right: NDArray[np.bool_], bins: int =
         for number in np.unique(place)
     ]
     return float(sum(gaps))
+
+
+def class_probabilities(class_scores: Floats, temperature: float) -> Floats:
+    """Return what the scores say about which item it is, given that it is one: softmax of their logits.
+
+    With the bounds the cart's fusion uses, so that a temperature fitted here fits there.
+    """
+    bounded = np.clip(class_scores.astype(np.float64), SCORE_FLOOR, 1 - SCORE_FLOOR)
+    logits = (np.log(bounded) - np.log1p(-bounded)) / temperature
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=-1, keepdims=True), np.float32)
 
 
 def fit_temperature(class_scores: Floats, item_class: NDArray[np.integer]) -> float:

@@ -1,5 +1,6 @@
 """Every choice of a training run in one frozen value; its digest goes into the model's manifest."""
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass, field
 
@@ -49,5 +50,9 @@ class TrainSettings:
     starts_from: str = ""
 
     def digest(self) -> str:
-        """Return the SHA-256 of all settings, hexadecimal."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+        """Return the SHA-256 of every setting that decides the result, hexadecimal.
+
+        Time limit and threads do not: a run may be interrupted and continued elsewhere, and stays the same.
+        """
+        deciding = dataclasses.replace(self, max_minutes=0.0, threads=0)
+        return hashlib.sha256(msgspec.json.encode(deciding, order="deterministic")).hexdigest()

@@ -1,8 +1,8 @@
 """Train the reference detector on rendered scenes: ``python -m training.train --seed 7 --out DIR``.
 
 Writes ``weights.pt`` and ``progress.json`` after every epoch (an interrupted run continues from there) and
-``model.onnx`` at the end. ``python -m training.evaluate DIR`` then measures it and writes manifest and model
-card. Reproducible for a seed on the same machine and library versions; other machines round differently.
+``model.onnx`` at the end. ``training.make_models`` makes the shipped models of such runs. Reproducible for a seed
+on the same machine and library versions; other machines round differently.
 """
 
 import argparse
@@ -23,18 +23,11 @@ from training.export import export_onnx
 from training.losses import box_loss, class_loss, heat_loss
 from training.network import CentreDetector
 from training.scenes import CATALOGUE
+from training.run import MODEL, PROGRESS, SCENES, SETTINGS, WEIGHTS, Progress
 from training.settings import TrainSettings
 from training.targets import Targets, make_targets
 
 log = structlog.get_logger()
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far a run has come; kept beside its weights."""
-
-    settings_digest: str
-    epochs_done: int
-    losses: list[float]
 
 
 class Trainer:
@@ -178,7 +171,9 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     start_s = clock_s()
-    trainer = Trainer(settings, render_set(settings.sampler, settings.scenes, settings.seed))
+    scenes = render_set(settings.sampler, settings.scenes, settings.seed)
+    (out / SCENES).write_text(scenes.digest() + "\n", encoding="ascii")
+    trainer = Trainer(settings, scenes)
     log.info("scenes rendered", frames=settings.scenes, seconds=round(clock_s() - start_s, 1))
     if start is not None:
         trainer.start_from(start)
@@ -187,25 +182,25 @@ def train(
         loss = trainer.train_epoch(progress.epochs_done)
         losses = [*progress.losses, round(loss, 4)]
         progress = Progress(progress.settings_digest, progress.epochs_done + 1, losses)
-        trainer.save(out / "weights.pt")
-        (out / "progress.json").write_bytes(msgspec.json.encode(progress))
+        trainer.save(out / WEIGHTS)
+        (out / PROGRESS).write_bytes(msgspec.json.encode(progress))
         log.info(
             "epoch done", epoch=progress.epochs_done, loss=round(loss, 3), seconds=round(clock_s() - start_s)
         )
-    (out / "settings.json").write_bytes(msgspec.json.format(msgspec.json.encode(settings)))
-    export_onnx(trainer.average.module, out / "model.onnx")
-    return out / "model.onnx"
+    (out / SETTINGS).write_bytes(msgspec.json.format(msgspec.json.encode(settings)))
+    export_onnx(trainer.average.module, out / MODEL)
+    return out / MODEL
 
 
 def _resumed(trainer: Trainer, out: Path) -> Progress:
     fresh = Progress(trainer.settings.digest(), 0, [])
-    if not (out / "progress.json").exists():
+    if not (out / PROGRESS).exists():
         return fresh
-    kept = msgspec.json.decode((out / "progress.json").read_bytes(), type=Progress)
+    kept = msgspec.json.decode((out / PROGRESS).read_bytes(), type=Progress)
     if kept.settings_digest != fresh.settings_digest:
         log.warning("other settings, starting anew", folder=str(out))
         return fresh
-    trainer.load(out / "weights.pt")
+    trainer.load(out / WEIGHTS)
     return kept
 
 

@@ -67,7 +67,6 @@ class SceneSampler:
         lane = side * float(rng.uniform(0.5, 1.0))
         return first, random_gesture(rng, self._any_item(rng), lane=lane)
 
-
     def _any_item(self, rng: np.random.Generator) -> str:
         while True:
             item_id = CATALOGUE[int(rng.integers(len(CATALOGUE)))].item_id

@@ -1,0 +1,123 @@
+"""Golden frames: what every engine of a model must see alike, and how near the model's own precisions come."""
+
+import hashlib
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet_agent.activation.golden import FOLDER, Golden
+from fleet_agent.activation.matching import match, sightings
+from fleet_agent.activation.observing import observe
+from fleet_agent.activation.parity import Agreement, agreement
+from fleet_agent.manifest import GoldenDetection, GoldenFrame, ModelManifest, ParityLimits, Precision
+from fleet_agent.perception import PerceptionEngine
+from fleet_agent.ports import SystemClock
+from training.dataset import held_out_views
+from training.scenes import SceneRenderer, SceneSampler
+
+GOLDEN_SEED = 910_001
+JPEG_QUALITY = 90
+# Lights of one camera's frames, from a failing lamp to a bright shop; they take turns.
+LIGHTS = ((0.25, 0.4), (0.5, 0.7), (0.8, 1.0), (1.1, 1.3))
+# Every so many frames of a camera is one without an item: an engine that invents items must be found too.
+EMPTY_EVERY = 4
+# How far a box may move. Half precision keeps boxes to the pixel; eight bits move an edge by one of ten.
+LEAST_OVERLAP: dict[Precision, float] = {"fp32": 0.9, "fp16": 0.9, "int8": 0.8}
+# Nothing below the defaults of the gate, which other runtimes and other CPUs need for their own rounding.
+LEAST_DIFFERENCE = 0.05
+# Other runtimes round otherwise than the one that was measured: half as much again, and a little.
+MARGIN, MARGIN_SCORE = 1.5, 0.02
+
+
+def render_golden(folder: Path, *, per_camera: int) -> tuple[Golden, ...]:
+    """Write golden frames of held-out aisles and return them as a cart decodes them, in all lights.
+
+    Args:
+        folder: The model's folder; files go into its folder ``golden``.
+        per_camera: Frames of each camera.
+    """
+    rng = np.random.default_rng(GOLDEN_SEED)
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    frames = []
+    for view in held_out_views():
+        renderer = SceneRenderer(view)
+        for number in range(per_camera):
+            pixels = renderer.render(_sampler(number).draw(rng), rng)
+            frames.append(_write(folder / FOLDER / f"{view.name}-{number:02d}.jpg", pixels))
+    return tuple(frames)
+
+
+def _sampler(number: int) -> SceneSampler:
+    empty = number % EMPTY_EVERY == EMPTY_EVERY - 1
+    hands = (
+        {"calm_share": 0.3, "empty_hand_share": 0.7} if empty else {"calm_share": 0, "empty_hand_share": 0}
+    )
+    return SceneSampler(light_level=LIGHTS[number % len(LIGHTS)], max_smear=0.4, **hands)
+
+
+def _write(path: Path, pixels: NDArray[np.uint8]) -> Golden:
+    _, document = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    path.write_bytes(document.tobytes())
+    return Golden(path.name, np.asarray(cv2.imdecode(document, cv2.IMREAD_COLOR), np.uint8), ())
+
+
+def recorded(
+    engine: PerceptionEngine, manifest: ModelManifest, folder: Path, golden: tuple[Golden, ...]
+) -> tuple[GoldenFrame, ...]:
+    """Return the frames with what an engine sees in them.
+
+    Args:
+        engine: Of the FP32 artifact.
+        manifest: For decoding; its own golden frames are not looked at.
+        folder: The model's folder.
+        golden: Of ``render_golden``.
+    """
+    seen = observe(engine, manifest, golden, clock=SystemClock(), runs=0)
+    by_name = {frame.name: frame.sightings for frame in reversed(seen.frames)}
+    return tuple(
+        GoldenFrame(
+            file=frame.name,
+            sha256=hashlib.sha256((folder / FOLDER / frame.name).read_bytes()).hexdigest(),
+            expected=tuple(
+                GoldenDetection(
+                    item_ix=one.item_ix,
+                    score=round(one.score, 4),
+                    box=(
+                        round(one.box[0], 4),
+                        round(one.box[1], 4),
+                        round(one.box[2], 4),
+                        round(one.box[3], 4),
+                    ),
+                )
+                for one in by_name[frame.name]
+            ),
+        )
+        for frame in golden
+    )
+
+
+def compared(
+    engine: PerceptionEngine,
+    manifest: ModelManifest,
+    golden: tuple[Golden, ...],
+    precision: Precision,
+) -> Agreement:
+    """Compare what an engine sees with the manifest's recording."""
+    limits = ParityLimits(least_overlap=LEAST_OVERLAP[precision])
+    expected = {frame.file: sightings(frame.expected) for frame in manifest.golden}
+    seen = observe(engine, manifest, golden, clock=SystemClock(), runs=0)
+    return agreement(match(expected[frame.name], frame.sightings, limits) for frame in seen.frames)
+
+
+def limits_for(found: Agreement, precision: Precision) -> ParityLimits:
+    """Return limits that fit a precision: what was measured, with a margin for other runtimes."""
+    difference = max(LEAST_DIFFERENCE, MARGIN * found.worst_score_difference + MARGIN_SCORE)
+    unmatched = found.unmatched + found.extra
+    return ParityLimits(
+        least_overlap=LEAST_OVERLAP[precision],
+        max_score_difference=math.ceil(100 * min(1.0, difference)) / 100,
+        max_unmatched=0 if precision == "fp32" or not unmatched else math.ceil(MARGIN * unmatched),
+    )
