@@ -62,11 +62,18 @@ def guess(outputs: Arrays, classes: int | None, size: tuple[int, int]) -> Guess 
     return _center(maps, size) or _detr(rows, classes) or _yolo(rows, classes)
 
 
+def _boxes_first(outputs: Arrays) -> list[tuple[str, NDArray[Any]]]:
+    """Return outputs in the order in which they look like boxes: with four classes, scores look so, too."""
+    return sorted(
+        outputs.items(), key=lambda named: ("box" in named[0].lower(), shares(named[1])), reverse=True
+    )
+
+
 def _center(maps: Arrays, size: tuple[int, int]) -> Guess | None:
-    for boxes_name, boxes in maps.items():
+    for boxes_name, boxes in _boxes_first(maps):
         for name, scores in maps.items():
             alike = name != boxes_name and scores.shape[2:] == boxes.shape[2:]
-            if not alike or boxes.shape[1] != 4 or (scores.shape[1] == 4 and "box" in name):
+            if not alike or boxes.shape[1] != 4:
                 continue
             stride = max(1, round(size[0] / max(1, scores.shape[3])))
             return Guess(
@@ -85,7 +92,7 @@ def _center(maps: Arrays, size: tuple[int, int]) -> Guess | None:
 
 
 def _detr(rows: Arrays, classes: int | None) -> Guess | None:
-    for boxes_name, boxes in rows.items():
+    for boxes_name, boxes in _boxes_first(rows):
         for name, logits in rows.items():
             if name == boxes_name or boxes.shape[2] != 4 or logits.shape[:2] != boxes.shape[:2]:
                 continue
