@@ -13,12 +13,14 @@ import cv2
 import msgspec
 import numpy as np
 import onnx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from fleet_agent.activation.golden import load_golden
 from fleet_agent.activation.observing import observe
-from fleet_agent.activation.signing import SigningKey, generate_key, key_id, sign_manifest
+from fleet_agent.activation.signing import SigningKey, key_id, sign_manifest
 from fleet_agent.engines.onnxruntime_backend import OnnxRuntimeBackend
 from fleet_agent.manifest import (
     Artifact,
@@ -32,7 +34,12 @@ from fleet_agent.perception import Pixels
 from fleet_agent.ports import SystemClock
 from tests.fleet_agent.worlds import manifest
 
-KEY = generate_key()
+# One key for all processes of a test: its private half is 32 zeros, so nobody takes it for a secret.
+_PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(32))
+KEY = SigningKey(
+    _PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    _PRIVATE.public_key().public_bytes_raw(),
+)
 TRUSTED = {key_id(KEY.public): KEY.public}
 SIDE = 32
 # Blue, green, red of the three items: pure, so that pictures survive any preprocessing.
