@@ -49,6 +49,11 @@ class Eyes:
         self._engine = self._model.engine(len(CAMERAS))
         self._preprocessor = Preprocessor(self.manifest.input, self._engine.input)
 
+    @property
+    def network(self) -> OnnxRuntimeModel:
+        """The network, for frames that are input already."""
+        return self._model
+
     def look(self, shots: Images) -> list[tuple[Detection, ...]]:
         """Return what each camera sees at one moment."""
         letterboxes = self._preprocessor.fill(list(shots))
@@ -81,12 +86,14 @@ class Judged:
 
     Attributes:
         condition: Of the trip.
+        item_ix: What really moved.
         right: Item and quantity, and the direction with them.
         posterior: Of the decision.
         accepted: Not asked.
     """
 
     condition: str
+    item_ix: int
     right: bool
     posterior: float
     accepted: bool
@@ -101,14 +108,32 @@ class JudgedTrip:
     basket_right: bool
 
 
-def item_right_without_scale(seen: SeenTrip, cameras: int, manifest: ModelManifest) -> list[bool]:
-    """Tell for each movement whether so many cameras alone name the item; which ones goes around."""
+def right_without_scale(
+    seen: SeenTrip, cameras: int, manifest: ModelManifest, *, one_frame: bool = False
+) -> list[bool]:
+    """Tell for each movement whether so many cameras alone name the item.
+
+    Args:
+        seen: The trip.
+        cameras: How many; which ones goes around.
+        manifest: Of the model.
+        one_frame: Each looks at one frame only, in which the item is in the hand.
+    """
     right = []
     for number, (told, evidence) in enumerate(zip(seen.trip.movements, seen.evidence, strict=True)):
         chosen = [evidence[(number + step) % len(evidence)] for step in range(cameras)]
+        if one_frame:
+            chosen = [_one_frame(camera, adds=told.adds) for camera in chosen]
         decision = fuse(chosen, NO_WEIGHT_G, manifest.classes, NO_SCALE, temperature=manifest.temperature)
-        right.append(decision.item_ix == told.item_ix)
+        # Who saw nothing has named nothing, whatever is most likely then.
+        right.append(bool(decision.camera_confidence) and decision.item_ix == told.item_ix)
     return right
+
+
+def _one_frame(evidence: CameraEvidence, *, adds: bool) -> CameraEvidence:
+    """Keep the third frame, or the third from the end of an item that is taken out."""
+    middle = min(2, len(evidence.frames) - 1)
+    return replace(evidence, frames=(evidence.frames[middle if adds else -1 - middle],))
 
 
 class Till:
@@ -200,4 +225,4 @@ def _judged(decision: Decision, told: Told, condition: str) -> Judged:
         and decision.quantity == told.quantity
         and decision.direction == ("add" if told.adds else "remove")
     )
-    return Judged(condition, right, decision.posterior, decision.outcome == "accepted")
+    return Judged(condition, told.item_ix, right, decision.posterior, decision.outcome == "accepted")
