@@ -9,6 +9,7 @@ from fleet_agent.cameras import make_camera
 from fleet_agent.config import CartConfig
 from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
 from fleet_agent.errors import ManifestError
+from fleet_agent.health.process import process_surroundings, safe_config
 from fleet_agent.manifest import load_manifest
 from fleet_agent.ports import Clock, SystemClock
 from fleet_agent.scales import make_scale
@@ -63,6 +64,10 @@ class Cart:
         # OpenCV's threads would take turns with the cameras' own on a small processor.
         cv2.setNumThreads(1)
         clock = clock or SystemClock()
+        # Before anything that may crash: a loop of crashes ends in safe mode.
+        surroundings = process_surroundings(config, clock)
+        if surroundings.started is not None and surroundings.started.safe_mode:
+            config = safe_config(config)
         transport = MqttTransport(config.mqtt, client_id=client_id(config), clock=clock)
         scale = make_scale(config.scale, clock)
         self._model = load_model(model_directory(config), threads=config.model.threads)
@@ -76,6 +81,7 @@ class Cart:
             spool=self._spool,
             transport=transport,
             clock=clock,
+            surroundings=surroundings,
         )
 
     def start(self) -> None:
