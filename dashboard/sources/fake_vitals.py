@@ -20,7 +20,11 @@ def vital_rows(at: datetime) -> pd.DataFrame:
             said += [("gauge", "temp_c", "", 46.0 + 3 * n), ("gauge", "rss_bytes", "", 171e6 + 1e6 * n)]
             said += [("gauge", "degrade_level", "", float(n == 5))]
             if (store_ix, n) == (2, 1):
-                said += [("counter", "frozen", "left", 2.0), ("counter", "scale_garbage", "", 1.0)]
+                said += [
+                    ("gauge", "camera_bad/left", "", 1.0),
+                    ("counter", "frozen", "left", 2.0),
+                    ("counter", "scale_garbage", "", 1.0),
+                ]
             rows += [(store[0], cart_id, *one, at) for one in said]
     return pd.DataFrame(rows, columns=_COLUMNS)
 

@@ -14,9 +14,18 @@ TROUBLES: dict[str, str] = {
     "spool_damaged": "damaged spool set aside",
     "spool_failed": "disk refuses events",
     "engine_errors": "engine fails",
-    "engine_fallback": "engine fell back",
+    "decider_failed": "deciding failed",
     "watchdog_exits": "restarted by its watchdog",
-    "watchdog_replaced": "a stuck part was replaced",
+    "watchdog_gave_up": "{camera} camera given up after hanging",
+    "watchdog_replaced": "hanging {camera} camera or scale opened anew",
+    "activation_refused_selftest": "new model refused by its parity check",
+    "activation_refused_verified": "new model refused: not as signed",
+    "activation_refused_building": "new model could not be built",
+    "activation_fallback_current": "current model passed over",
+    "activation_fallback_last_good": "last good model passed over",
+    "activation_fallback_plan": "engine plan lost, on ONNX Runtime meanwhile",
+    "activation_fallback_engine": "engine does not start, on ONNX Runtime meanwhile",
+    "activation_fallback_store": "store of models not usable",
     "camera_lost": "{camera} camera lost",
     "frozen": "{camera} camera frozen",
     "black": "{camera} camera black",
@@ -24,16 +33,22 @@ TROUBLES: dict[str, str] = {
     "overexposed": "{camera} camera overexposed",
     "blurred": "{camera} camera blurred",
     "resolution_changed": "{camera} camera changed its resolution",
+    "scale_silent": "scale is silent",
+    "scale_nan": "scale sends no numbers",
     "scale_jump": "scale jumps",
     "scale_drift": "scale drifts",
     "scale_garbage": "scale sends garbage",
     "scale_overload": "scale overloaded",
     "scale_reconnects": "scale was lost",
     "ack_refused": "broker refuses its confirmations",
+    "publish_refused": "broker refuses its messages",
+    "weights_damaged": "learned weights were damaged",
     "throttled": "processor throttled",
     "basket_unresolved": "basket does not weigh what it holds",
 }
-_FPS = "fps/"
+_FPS, _CAMERA_BAD = "fps/", "camera_bad/"
+# Values of the gauge `camera_bad`: which of the troubles above lasts now.
+_CONDITIONS = ("", "frozen", "black", "dark", "overexposed", "blurred", "camera_lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +57,7 @@ class VitalRow:
 
     Attributes:
         cart_id: Its id.
-        troubles: What is wrong, the gravest first, in words with how often.
+        troubles: What was wrong, the gravest first, in words with how often; "now" is said of what lasts.
         degrade_level: 0 works in full, 3 least; None if it did not say.
         safe_mode: It has started again and again, and runs its shipped model only.
         temp_c: Hottest sensor, °C.
@@ -99,7 +114,7 @@ def _row(cart_id: str, said: pd.DataFrame, engine: str) -> VitalRow:
     speeds = [(name.removeprefix(_FPS), fps) for name, fps in gauges.items() if name.startswith(_FPS)]
     return VitalRow(
         cart_id=cart_id,
-        troubles=_troubles(said[said["kind"] == "counter"]),
+        troubles=_troubles(said[said["kind"] == "counter"], _lasting(gauges)),
         degrade_level=None if level is None else int(level),
         safe_mode=gauges.get("safe_mode", 0.0) > 0,
         temp_c=gauges.get("temp_c"),
@@ -110,15 +125,29 @@ def _row(cart_id: str, said: pd.DataFrame, engine: str) -> VitalRow:
     )
 
 
-def _troubles(counters: pd.DataFrame) -> tuple[str, ...]:
-    grave = list(TROUBLES)
-    found = [
-        (grave.index(str(row["name"])), str(row["camera"]), int(row["value"]))
+def _lasting(gauges: dict[str, float]) -> set[tuple[str, str]]:
+    """Return (trouble, camera) of every camera that is bad now."""
+    bad = {
+        name.removeprefix(_CAMERA_BAD): int(v) for name, v in gauges.items() if name.startswith(_CAMERA_BAD)
+    }
+    return {(_CONDITIONS[code], camera) for camera, code in bad.items() if 0 < code < len(_CONDITIONS)}
+
+
+def _troubles(counters: pd.DataFrame, lasting: set[tuple[str, str]]) -> tuple[str, ...]:
+    counted = {
+        (str(row["name"]), str(row["camera"])): int(row["value"])
         for row in counters.to_dict("records")
         if row["name"] in TROUBLES and row["value"] > 0
-    ]
+    }
+    # One that began before the window and lasts has no count in it.
+    found = {**dict.fromkeys(lasting, 0), **counted}
+    grave = list(TROUBLES)
+    ranked = sorted(found, key=lambda key: (key not in lasting, grave.index(key[0]), key[1]))
     return tuple(
-        TROUBLES[grave[rank]].format(camera=camera or "a")
-        + (f" \N{MULTIPLICATION SIGN} {n}" if n > 1 else "")
-        for rank, camera, n in sorted(found)
+        _in_words(name, camera, found[name, camera]) + (" (now)" if (name, camera) in lasting else "")
+        for name, camera in ranked
     )
+
+
+def _in_words(name: str, camera: str, n: int) -> str:
+    return TROUBLES[name].format(camera=camera or "a") + (f" \N{MULTIPLICATION SIGN} {n}" if n > 1 else "")

@@ -42,6 +42,17 @@ def test_trouble_comes_first_and_in_words() -> None:
     assert (rows[3].temp_c, rows[3].engine, rows[1].engine) == (48.5, "onnxruntime 1.32 fp32 on cpu", "")
 
 
+def test_what_lasts_is_told_from_what_is_over() -> None:
+    """A camera that is frozen now comes before graver troubles that have passed, and needs no count."""
+    vitals = said(
+        ("c1", "counter", "engine_errors", "", 2.0),
+        ("c1", "gauge", "camera_bad/left", "", 1.0),
+        ("c1", "gauge", "camera_bad/front", "", 0.0),
+    )
+    row = next(r for r in build_vital_rows(CARTS, vitals, ENGINES) if r.cart_id == "c1")
+    assert row.troubles == ("left camera frozen (now)", "engine fails \N{MULTIPLICATION SIGN} 2")
+
+
 def test_the_slowest_camera_is_named() -> None:
     """Of several cameras the table shows the one with the fewest frames a second."""
     vitals = said(("c1", "gauge", "fps/front", "", 14.9), ("c1", "gauge", "fps/left", "", 3.2))
