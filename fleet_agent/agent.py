@@ -115,7 +115,7 @@ class Agent:
             reporter=self._reporter,
             clock=clock,
             on_event=on_row,
-            basket=make_basket(config, manifest, self._telemetry),
+            basket=make_basket(config.fusion, manifest, self._telemetry, beside=spool.path),
             heartbeat=self._heartbeat,
         )
         limits = camera_limits(config.health)

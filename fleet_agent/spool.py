@@ -80,6 +80,7 @@ class Spool:
 
     Attributes:
         boot_id: Of this opening.
+        path: Its file.
         moved_aside: Where a damaged file was moved to, or None.
 
     Raises:
@@ -89,6 +90,7 @@ class Spool:
     def __init__(self, path: Path, limits: SpoolConfig, *, owner: str, boot_id: str | None = None) -> None:
         self._lock = threading.Lock()
         self.boot_id = boot_id or secrets.token_hex(8)
+        self.path = path
         self._db, self.moved_aside = open_database(path, owner)
         self._shrinker = Shrinker(self._db, f"{PREFIX}/{owner}", _limits(limits), self._append)
         self._epoch = 0

@@ -17,7 +17,7 @@ from fleet_agent.basket.prior import Inside
 from fleet_agent.basket.weighed import ItemWeights
 from fleet_agent.basket.weight_store import WeightStore
 from fleet_agent.basket.weight_table import WeightTable, learn, weight_table
-from fleet_agent.config import CartConfig, FusionConfig
+from fleet_agent.config import FusionConfig
 from fleet_agent.errors import WeightStoreError
 from fleet_agent.events import ItemEvent, Label
 from fleet_agent.manifest import ItemClass, ModelManifest
@@ -143,11 +143,13 @@ class Basket:
         self._unresolved = unresolved
 
 
-def make_basket(config: CartConfig, manifest: ModelManifest, telemetry: Telemetry) -> Basket:
-    """Return the basket of a cart; what it learns of weights is kept beside its spool."""
-    path = Path(config.spool.path)
-    store = WeightStore(path.with_name(f"{path.stem}.weights.json")) if config.fusion.learn_weights else None
-    return Basket(manifest.classes, config.fusion, store=store, telemetry=telemetry)
+def make_basket(
+    config: FusionConfig, manifest: ModelManifest, telemetry: Telemetry, *, beside: Path
+) -> Basket:
+    """Return the basket of a cart; what it learns of weights is kept in a file beside its spool."""
+    path = beside.with_name(f"{beside.stem}.weights.json")
+    store = WeightStore(path) if config.learn_weights else None
+    return Basket(manifest.classes, config, store=store, telemetry=telemetry)
 
 
 def _weighs_one_piece(event: ItemEvent, label: Label) -> bool:

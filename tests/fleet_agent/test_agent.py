@@ -46,6 +46,7 @@ class Cart:
         self.bench = Bench()
         self.cloud = MemoryCloud()
         self.told: list[ItemEvent] = []
+        self.spool_folder = path.parent
         self.spool = Spool(path, settings.spool, owner=f"{STORE}/{CART}")
         self.cameras = [BenchCamera(name, self.bench) for name in ("front", "left")]
         self.agent = Agent(
@@ -308,3 +309,59 @@ def test_many_carts_live_in_one_process(start: Start) -> None:
         assert cart.told[0].item_id == f"item-{ix}"
     for cart in carts:
         cart.agent.begin_stop()
+
+
+def test_a_scan_teaches_the_cart_what_was_asked(start: Start) -> None:
+    """Asked, scanned: the basket holds the item, its weight was learned, and the window says so."""
+    cart = start()
+    settle(cart)
+    cart.agent.begin_session("trip-1")
+    cart.bench.weigh(410.0)
+    wait_for(lambda: len(cart.told) == 1)
+    asked = cart.told[0]
+    assert asked.outcome == "asked"
+    scan = Label(
+        type="scan", ref_event_id=asked.event_id, ref_at_ms=asked.at_ms, item_id="item-1", quantity=1
+    )
+    cart.agent.record_label(scan)
+    wait_for(lambda: cart.spool_folder.joinpath("0.weights.json").exists())
+    with stopped(cart):
+        assert cart.counter("weights_learned") == 1
+        gauges = cart.windows()[-1].gau
+        assert (gauges["basket_pieces"], gauges["basket_pending"]) == (1.0, 0.0)
+        assert abs(gauges["basket_residual_g"]) < 15.0
+
+
+def test_what_was_not_put_in_is_hardly_taken_out(start: Start) -> None:
+    """The books count: of two items put in, the one taken out leaves the other; a new trip is empty."""
+    cart = start(replace(QUICK, telemetry=TelemetryConfig(window_s=0.5)))
+    settle(cart)
+    cart.agent.begin_session("trip-1")
+    for pieces in (1, -1):
+        cart.bench.put(0, pieces=pieces)
+        wait_for(lambda: len(cart.told) == (1 if pieces == 1 else 2))  # noqa: B023  # within the round
+    assert [event.direction for event in cart.told] == ["add", "remove"]
+    wait_for(lambda: cart.windows() != [] and cart.windows()[-1].gau.get("basket_pieces") == 0.0)
+    cart.agent.begin_session(None)
+    wait_for(lambda: "basket_residual_g" not in cart.windows()[-1].gau)
+
+
+def test_a_step_that_no_camera_saw_is_a_jump_of_the_scale(start: Start) -> None:
+    """A broken load cell steps: the shopper is asked, and the cart names the scale."""
+    cart = start()
+    settle(cart)
+    cart.bench.weigh(700.0)
+    wait_for(lambda: len(cart.told) == 1)
+    with stopped(cart):
+        assert cart.told[0].outcome == "asked"
+        assert cart.counter("scale_jump") == 1
+
+
+def test_a_load_that_shifts_is_no_event(start: Start) -> None:
+    """Twelve grams without any item: counted as a shift, nobody is asked."""
+    cart = start(replace(QUICK, telemetry=TelemetryConfig(window_s=0.5)))
+    settle(cart)
+    cart.bench.weigh(13.0)
+    wait_for(lambda: cart.counter("shifts") == 1)
+    assert cart.told == []
+    assert cart.rows() == []

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from fleet_agent.basket.basket import RECENT_EVENTS, Basket, make_basket
 from fleet_agent.basket.weight_store import WeightStore
-from fleet_agent.config import FusionConfig, SpoolConfig
+from fleet_agent.config import FusionConfig
 from fleet_agent.events import ItemEvent, Label
 from fleet_agent.settling import WeightChange
 from fleet_agent.telemetry import Telemetry
 from tests.fleet_agent.basket.rows import event, label
-from tests.fleet_agent.worlds import config, item, manifest
+from tests.fleet_agent.worlds import item, manifest
 
 CLASSES = tuple(item(ix) for ix in range(3))
 
@@ -192,12 +192,12 @@ def test_what_lies_in_the_cart_is_in_the_order_of_the_classes() -> None:
 
 def test_learned_weights_are_there_after_a_restart(tmp_path: Path) -> None:
     """The file is beside the spool."""
-    settings = config(spool=SpoolConfig(path=str(tmp_path / "spool.db")))
-    first = make_basket(settings, manifest(), Telemetry())
+    spool = tmp_path / "spool.db"
+    first = make_basket(FusionConfig(), manifest(), Telemetry(), beside=spool)
     first.book((event("e1", "item-1", 412.0),), WeightChange(412.0, 0.0, 0.5, 1.0, 412.0))
     first.label(label("e1", "item-1"))
     assert (tmp_path / "spool.weights.json").exists()
-    again = make_basket(settings, manifest(), Telemetry())
+    again = make_basket(FusionConfig(), manifest(), Telemetry(), beside=spool)
     assert again.weights.mean_g.tolist() == first.weights.mean_g.tolist()
     assert again.weights.mean_g[1] == pytest.approx(402.0)
 
