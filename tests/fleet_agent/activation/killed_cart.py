@@ -80,6 +80,7 @@ class Countdown:
         self._folder = str(folder)
         self._at = at
         self.passed = 0
+        self._torn = False
         self._thread = threading.get_ident()
         # What was written survives SIGKILL without the disk's word for it, so nobody waits for the disk.
         os.fsync = self.step  # type: ignore[assignment]
@@ -92,10 +93,20 @@ class Countdown:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in EVENTS or threading.get_ident() != self._thread:
+        if event not in EVENTS or self._torn or threading.get_ident() != self._thread:
             return
         if event == "subprocess.Popen" or str(arguments[0]).startswith(self._folder):
             self.step()
+            if event == "open" and arguments[2] & os.O_ACCMODE != os.O_RDONLY and arguments[2] & os.O_CREAT:
+                self._tear(arguments[0])
+
+    def _tear(self, path: Any) -> None:
+        """Count one more for a file that was opened and of which one byte is written, if this is its end."""
+        if self.passed + 1 == self._at:
+            # Opening it here must not be counted again.
+            self._torn = True
+            os.write(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), b"{")
+        self.step()
 
 
 def serve(folder: Path, backend_name: str) -> None:
