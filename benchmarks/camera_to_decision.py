@@ -147,11 +147,12 @@ def bare_session(directory: Path, manifest: ModelManifest, precision: Precision)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Both ways once, in milliseconds, and the CPU time of the agent's path without inference."""
+    """Both ways once, in milliseconds, and the CPU time of the agent's path without inference and of it."""
 
     whole_ms: float
     bare_ms: float
     other_cpu_ms: float
+    infer_cpu_ms: float
 
 
 class Bench:
@@ -181,12 +182,14 @@ class Bench:
         self._path.prepare()
         batch = self._engine.input.copy()
         bare_ms = 0.0 if whole_first else self._bare_ms(batch)
-        cpu_s = time.process_time() - self._engine.cpu_s
+        self._engine.cpu_s = 0.0
+        cpu_s = time.process_time()
         begun_s = time.perf_counter()
         self._path.decide(moment)
         whole_ms = (time.perf_counter() - begun_s) * 1000.0
-        cpu_ms = (time.process_time() - self._engine.cpu_s - cpu_s) * 1000.0
-        return Pair(whole_ms, self._bare_ms(batch) if whole_first else bare_ms, cpu_ms)
+        infer_ms = self._engine.cpu_s * 1000.0
+        other_ms = (time.process_time() - cpu_s) * 1000.0 - infer_ms
+        return Pair(whole_ms, self._bare_ms(batch) if whole_first else bare_ms, other_ms, infer_ms)
 
     def _bare_ms(self, batch: Tensor) -> float:
         begun_s = time.perf_counter()
@@ -206,6 +209,11 @@ def summary(telemetry: Telemetry, pairs: Sequence[Pair], cameras: int) -> dict[s
         "ratio": round(statistics.median(ratios), 3),
         "ratio_quartiles": [round(q, 3) for q in statistics.quantiles(ratios, n=4)[::2]],
         "added_ms": round(statistics.median(pair.whole_ms - pair.bare_ms for pair in pairs), 3),
+        # The same in CPU time: other programs on the machine do not disturb it.
+        "cpu_ratio": round(
+            statistics.median((pair.other_cpu_ms + pair.infer_cpu_ms) / pair.infer_cpu_ms for pair in pairs),
+            3,
+        ),
         "cpu_ms_per_frame_without_inference": round(
             statistics.median(pair.other_cpu_ms for pair in pairs) / cameras, 4
         ),
