@@ -332,8 +332,8 @@ def test_a_scan_teaches_the_cart_what_was_asked(start: Start) -> None:
         assert abs(gauges["basket_residual_g"]) < 15.0
 
 
-def test_what_was_not_put_in_is_hardly_taken_out(start: Start) -> None:
-    """The books count: of two items put in, the one taken out leaves the other; a new trip is empty."""
+def test_the_books_follow_what_is_put_in_and_taken_out(start: Start) -> None:
+    """Put in and taken out again, nothing is left; after the trip there is nothing to compare."""
     cart = start(replace(QUICK, telemetry=TelemetryConfig(window_s=0.5)))
     settle(cart)
     cart.agent.begin_session("trip-1")
