@@ -1,15 +1,16 @@
 """A day of a whole cart in simulated time: does it grow, does anything get stuck?
 
     python -m benchmarks.soak > soak.json
-    python -m benchmarks.soak --hours 2
+    python -m benchmarks.soak --hours 2 --trace
 
 Simulated: time, cameras, scale, shopper, and the network (a double that answers at once). Real: the agent
 with all its threads, its spool on disk, its delivery, its watchdog. Time jumps from wake-up to wake-up
 (`fleet_agent.clock_simulated`), so a day takes as long as the agent's own work. The cameras have their
 troubles: one freezes, one goes black, one is unplugged, one hangs in its driver, each now and then.
 
-Memory is looked at once an hour after a full collection: the process's resident set, and what Python
-allocated (`tracemalloc`). Growth is from the end of the warm-up to the end.
+Memory is looked at once an hour after a full collection and some calm seconds: the process's resident set,
+the blocks of Python's allocator, and with `--trace` the bytes Python allocated (`tracemalloc`, three times
+slower). Growth is from the end of the warm-up to the end.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import threading
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
@@ -61,6 +62,7 @@ class Look:
 
     hour: float
     rss_mb: float
+    blocks: int
     traced_mb: float
     threads: int
 
@@ -165,7 +167,9 @@ class Shopper:
             troubled = name == camera and into_s >= FINE_S
             if not troubled:
                 source.mode = "fine"
+                source.hang.set()  # a driver that hung comes back after a while
             elif source.mode == "fine" and not (mode == "hangs once" and into_s > FINE_S + PAUSE_S[1]):
+                source.hang.clear()
                 source.mode = mode
 
 
@@ -174,7 +178,13 @@ def look(hour: float) -> Look:
     gc.collect()
     rss = psutil.Process().memory_info().rss
     traced = tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else 0
-    return Look(round(hour, 3), round(rss / 1e6, 2), round(traced / 1e6, 3), threading.active_count())
+    return Look(
+        hour=round(hour, 3),
+        rss_mb=round(rss / 1e6, 2),
+        blocks=sys.getallocatedblocks(),
+        traced_mb=round(traced / 1e6, 3),
+        threads=threading.active_count(),
+    )
 
 
 def settings() -> CartConfig:
@@ -238,12 +248,17 @@ def _is_trouble(name: str) -> bool:
 def growth(looks: list[Look], hours: float) -> dict[str, float]:
     """Return the mean of the last three looks over that of the first three after the warm-up, minus one."""
     warm = [one for one in looks if one.hour >= min(WARM_UP_HOURS, hours / 4)]
-    rss, traced = [one.rss_mb for one in warm], [one.traced_mb for one in warm]
     return {
         "from_hour": warm[0].hour,
-        "rss": round(mean(rss[-3:]) / mean(rss[:3]) - 1.0, 4),
-        "traced": round(mean(traced[-3:]) / mean(traced[:3]) - 1.0, 4) if traced[0] else 0.0,
+        "rss": _growth([one.rss_mb for one in warm]),
+        "blocks": _growth([one.blocks for one in warm]),
+        "traced": _growth([one.traced_mb for one in warm]),
     }
+
+
+def _growth(values: Sequence[float]) -> float:
+    first, last = mean(values[:3]), mean(values[-3:])
+    return round(last / first - 1.0, 4) if first else 0.0
 
 
 def main() -> None:
@@ -251,9 +266,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A day of a whole cart in simulated time.")
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--trace", action="store_true", help="count the bytes that Python allocates")
     arguments = parser.parse_args()
     log_to_stderr()
-    tracemalloc.start()
+    if arguments.trace:
+        tracemalloc.start()
     with tempfile.TemporaryDirectory() as folder:
         figures = soak(
             arguments.hours,

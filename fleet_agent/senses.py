@@ -85,5 +85,5 @@ class SenseMaker:
             f"{self._config.cart}-{role}",
             make,
             clock=self._clock,
-            most_replacements=self._config.health.source_restarts,
+            most_hanging=self._config.health.source_restarts,
         )

@@ -52,7 +52,7 @@ class HealthConfig:
     source_restarts: Count = field(
         default=3,
         metadata=doc(
-            "Hanging threads per camera or scale that are replaced within an hour; one more gives it up."
+            "Threads per camera or scale that may hang at once; one more, and it is given up for now."
         ),
     )
     crash_starts: Count = field(

@@ -158,7 +158,14 @@ class Monitor:
         if now_s >= self._pressure_due_s:
             self._pressure_due_s = now_s + PRESSURE_S
             self._pressure.look(now_s)
+            self._revive()
         self.ticked_s = now_s
+
+    def _revive(self) -> None:
+        """Try cameras that were given up again, once their hanging threads have come back."""
+        for stage, sense in self._senses.items():
+            if sense.revive():
+                log.info("given up source is tried again", stage=stage)
 
     def _say_alive(self, now_s: float) -> None:
         if self._around.breaker is not None:

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from fleet_agent.health.guard import Guard
 from fleet_agent.ports import Clock
 
-# A driver that hangs once a week is lived with; threads that hang are not collected without end.
-FORGOTTEN_S = 3600.0
-
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -31,8 +28,8 @@ class Sense:
         name: Of the threads.
         make: Makes the work of a new thread, which ends when the event is set.
         clock: Makes the events.
-        most_replacements: Hanging threads that are replaced within an hour; a further one is only
-            abandoned, and the source given up.
+        most_hanging: Abandoned threads that may hang at the same time; with one more the source is given
+            up until some of them have come back.
     """
 
     def __init__(
@@ -41,13 +38,13 @@ class Sense:
         make: Callable[[threading.Event], Work],
         *,
         clock: Clock,
-        most_replacements: int,
+        most_hanging: int,
     ) -> None:
         self._name = name
         self._make = make
         self._clock = clock
-        self._most_replacements = most_replacements
-        self._replaced_s: list[float] = []
+        self._most_hanging = most_hanging
+        self._hanging: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._stopped = False
         self._begin()
@@ -67,14 +64,21 @@ class Sense:
         with self._lock:
             self._stopping.set()
             self._guard.abandon()
-            now_s = self._clock.monotonic_s()
-            self._replaced_s = [at_s for at_s in self._replaced_s if now_s - at_s < FORGOTTEN_S]
-            if self._stopped or len(self._replaced_s) >= self._most_replacements:
-                return False
-            self._replaced_s.append(now_s)
-            self._begin()
-            self._thread.start()
-            return True
+            self._hanging.append(self._thread)
+            return self._begin_again()
+
+    def revive(self) -> bool:
+        """Start a source that was given up once more, if there is room for it by now; True if it was."""
+        with self._lock:
+            return self._guard.abandoned and self._begin_again()
+
+    def _begin_again(self) -> bool:
+        self._hanging = [thread for thread in self._hanging if thread.is_alive()]
+        if self._stopped or len(self._hanging) > self._most_hanging:
+            return False
+        self._begin()
+        self._thread.start()
+        return True
 
     def begin_stop(self) -> None:
         """Tell the thread to end."""

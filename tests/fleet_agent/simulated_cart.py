@@ -24,9 +24,9 @@ from tests.fleet_agent.worlds import CART, COLORS, STORE, WEIGHTS_G, manifest, n
 
 Mode = Literal["fine", "frozen", "black", "wide", "gone", "silent", "hangs", "hangs once"]
 # Frames per second while the hand is in the picture, and of a calm cart.
-BUSY_FPS, CALM_FPS = 6.0, 1.0
+BUSY_FPS, CALM_FPS = 6.0, 0.8
 # Readings per second while the weight moves, and of a calm scale.
-BUSY_READINGS, CALM_READINGS = 12.0, 2.0
+BUSY_READINGS, CALM_READINGS = 12.0, 1.0
 
 
 class Stage:

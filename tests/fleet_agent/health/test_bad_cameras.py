@@ -115,6 +115,12 @@ def test_a_camera_that_hangs_again_and_again_is_given_up(tmp_path: Path) -> None
         one.cameras["left"].mode = "hangs"
         one.clock.sleep(60.0)
         shop(one, 1)
+        opened = one.cameras["left"].opened
+        one.cameras["left"].mode = "fine"
+        one.cameras["left"].hang.set()  # all of them come back, and the camera works again
+        one.clock.sleep(20.0)
+        shop(one, 2)
+        assert {camera for camera, _ in one.told[-1].camera_confidence} == {"front", "left"}
     assert one.counter("watchdog_replaced/left") == 2
     assert one.counter("watchdog_gave_up/left") == 1
-    assert one.cameras["left"].opened == 3
+    assert opened == 3

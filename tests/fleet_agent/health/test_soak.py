@@ -21,12 +21,15 @@ def test_twenty_minutes_of_a_busy_cart_leave_nothing_behind(tmp_path: Path) -> N
     grown = found["growth"]
     assert isinstance(grown, dict)
     assert grown["rss"] <= 0.05
+    assert grown["blocks"] <= 0.05
 
 
 def test_growth_is_told_from_after_the_warm_up() -> None:
     """What a cart takes while it warms up is no growth; what it takes afterwards is."""
-    looks = [Look(float(hour), 80.0 + (20.0 if hour >= 2 else 0.0) + hour, 1.0, 8) for hour in range(25)]
+    looks = [
+        Look(float(hour), 80.0 + (20.0 if hour >= 2 else 0.0) + hour, 1000, 0.0, 8) for hour in range(25)
+    ]
     found = growth(looks, 24.0)
     assert found["from_hour"] == 2.0
     assert found["rss"] == round(123.0 / 103.0 - 1.0, 4)
-    assert found["traced"] == 0.0
+    assert (found["blocks"], found["traced"]) == (0.0, 0.0)

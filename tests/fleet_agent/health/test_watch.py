@@ -94,15 +94,18 @@ def test_replacements_are_bounded_and_none_comes_after_the_stop() -> None:
         def run() -> None:
             started.append(1)
             release.wait(20.0)
-            assert stopping.is_set()
+            stopping.wait(20.0)
 
         return Work(run, Guard("scale", heartbeats, 1.0, lambda: CameraLostError("scale", "hung")))
 
-    sense = Sense("cart-scale", make, clock=SystemClock(), most_replacements=2)
+    sense = Sense("cart-scale", make, clock=SystemClock(), most_hanging=2)
     sense.start()
     assert [sense.replace(), sense.replace(), sense.replace()] == [True, True, False]
     wait_for(lambda: len(started) == 3)
     assert sense.join(0.1)
+    assert not sense.revive()
+    release.set()
+    wait_for(sense.revive)  # those that hung have come back: there is room again
+    wait_for(lambda: len(started) == 4)
     sense.begin_stop()
     assert not sense.replace()
-    release.set()
