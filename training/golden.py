@@ -1,4 +1,4 @@
-"""Golden frames: what every engine of a model must see alike, and how near the model's own precisions come."""
+"""Golden frames: what every engine of a model must see alike, and how near its own precisions come."""
 
 import hashlib
 import math

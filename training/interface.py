@@ -1,7 +1,7 @@
 """What every model of this package looks like from outside: input, outputs, classes."""
 
-from fleet_agent.manifest import CenterDecoder, InputSpec, ItemClass
 from fleet_agent.letterbox import Letterbox
+from fleet_agent.manifest import CenterDecoder, InputSpec, ItemClass
 from training.dataset import BAR, FRAME_HEIGHT, INPUT_SIDE, PAD_GREY, STRIDE
 from training.scenes import CATALOGUE
 

@@ -1,8 +1,13 @@
-"""The model card: what the model is, how good it is, where it fails; written from the manifest alone."""
+"""The model card: what the model is, how good it is, where it fails; written from the manifest alone.
 
+``python -m training.model_card fleet_agent/models/v*`` writes the cards again.
+"""
+
+import argparse
+from pathlib import Path
 from typing import Any
 
-from fleet_agent.manifest import CenterDecoder, ModelManifest
+from fleet_agent.manifest import CenterDecoder, ModelManifest, load_manifest
 from training.errors import OtherDecoderError
 
 _CONDITIONS = {
@@ -11,6 +16,18 @@ _CONDITIONS = {
     "dim": "dim light (0.22 to 0.40)",
     "smeared": "smeared lens (0.65), ordinary light",
 }
+
+
+CARD_NAME = "MODEL_CARD.md"
+
+
+def write_card(folder: Path) -> None:
+    """Write the card of a model's folder.
+
+    Raises:
+        ManifestError: Its manifest cannot be read.
+    """
+    (folder / CARD_NAME).write_text(card_text(load_manifest(folder)), encoding="utf-8")
 
 
 def card_text(manifest: ModelManifest) -> str:
@@ -49,9 +66,11 @@ shows that the system works, it does not recognise real groceries.
 - Network: fully convolutional, one score map and one box map (after CenterNet, Zhou et al. 2019); ONNX
   opset 17 with a free batch, in three precisions.
 - Made by `python -m training.make_models --seed N --runs DIR --out fleet_agent/models`, where N is 7 for the
-  shipped models; each version gets a seed of its own from it ({facts["seed"]} here). PyTorch {facts["torch"]}, one core.
-  The same seed gives the same weights on the same machine and library versions; elsewhere rounding differs.
-- Training: {facts["scenes"]} rendered frames, {facts["epochs"]} epochs, started from {facts["starts_from"] or "random weights"}.
+  shipped models; each version gets a seed of its own from it ({facts["seed"]} here). PyTorch
+  {facts["torch"]}, one core. The same seed gives the same weights on the same machine and library versions;
+  elsewhere rounding differs.
+- Training: {facts["scenes"]} rendered frames, {facts["epochs"]} epochs, started from
+  {facts["starts_from"] or "random weights"}.
   SHA-256 of the rendered training set: `{facts["scenes_sha256"]}`.
   Digest of all settings, which the manifest lists: `{facts["settings_digest"][:16]}`.
 - {_own_validation(manifest.scores["own_validation"], facts)}
@@ -62,8 +81,8 @@ shows that the system works, it does not recognise real groceries.
 def _own_validation(own: dict[str, Any], facts: dict[str, Any]) -> str:
     low, high = own["light_level"]
     text = (
-        f"Its own validation, {own['frames']} scenes drawn like its training's (light {low} to {high}), other\n"
-        f"  seed and aisles: mAP50 {own['map50']:.3f}"
+        f"Its own validation, {own['frames']} scenes drawn like its training's (light {low} to {high}),\n"
+        f"  other seed and aisles: mAP50 {own['map50']:.3f}"
     )
     start = facts["starts_from"]
     return f"{text}; {start} has {own[f'map50_of_{start}']:.3f} on the same." if start else f"{text}."
@@ -118,23 +137,23 @@ def _condition_row(scores: dict[str, Any], name: str) -> str:
 def _precisions(manifest: ModelManifest) -> str:
     rows = "\n".join(_precision_row(manifest, name) for name in manifest.artifacts)
     parity = "\n".join(_parity_row(manifest, name) for name in manifest.artifacts)
-    eight = manifest.training["int8"]
+    eight, cpu = manifest.training["int8"], manifest.training["speed"]["fp32"]
     return f"""## Three precisions
 
 FP16 and INT8 compute the trunk in that precision and the heads in float; INT8 keeps the first convolution in
 float too (`training/precision.py` says why). INT8 is symmetric Q/DQ; its ranges were found on
-{eight["frames"]} training-like frames by the method nearest to FP32 ({eight["method"]}). CPU time is ONNX Runtime's,
-one thread, on a {manifest.training["speed"]["fp32"]["processor"]} machine with
-{manifest.training["speed"]["fp32"]["cores"]} cores: it says what the cart's fallback costs, nothing about a GPU.
+{eight["frames"]} training-like frames by the method nearest to FP32 ({eight["method"]}). CPU time is
+ONNX Runtime's, one thread, on a machine of {cpu["cores"]} {cpu["processor"]} cores: it says what the cart's
+fallback costs, nothing about a GPU.
 
-| precision | file | mAP50 | mAP50 dim | top-1, 1 camera | dim | false alarms | calibration error | CPU ms a frame of 4 |
+| precision | file | mAP50 | dim | top-1, 1 camera | dim | false alarms | calibration error | CPU ms a frame |
 |---|---|---|---|---|---|---|---|---|
 {rows}
 
-Golden frames are {len(manifest.golden)} pictures that every engine must see alike before it goes live. Measured
-against FP32 with ONNX Runtime, and the limits that follow:
+Golden frames are {len(manifest.golden)} pictures that every engine must see alike before it goes live.
+Measured against FP32 with ONNX Runtime, and the limits that follow:
 
-| precision | detections | lost | invented | worst score difference | allowed | unmatched allowed | least overlap allowed |
+| precision | detections | lost | invented | worst score difference | allowed | unmatched | least overlap |
 |---|---|---|---|---|---|---|---|
 {parity}
 """
@@ -174,18 +193,20 @@ def _limits(manifest: ModelManifest, decoder: CenterDecoder) -> str:
 
 def _items(manifest: ModelManifest) -> str:
     recall = manifest.scores["recall_by_item"]
-    alike = manifest.weight_separability["look_alikes"]
+    weight = manifest.weight_separability
+    alike = weight["look_alikes"]
     rows = "\n".join(
-        f"| {number} | `{item.item_id}` | {item.name} | {item.barcode} | {item.weight_g:g} ± {item.weight_sd_g:g} "
+        f"| {number} | `{item.item_id}` | {item.name} | {item.barcode} "
+        f"| {item.weight_g:g} ± {item.weight_sd_g:g} "
         f"| {len(alike[item.item_id])} | {_shares(recall, item.item_id)} |"
         for number, item in enumerate(manifest.classes)
     )
     return f"""## Items
 
-Recall: found and rightly named, % of single cameras' views. Look-alikes: other items that weigh like it (one
-piece like up to {manifest.weight_separability["max_quantity"]} of the other or the other way round, a scale of ±
-{manifest.weight_separability["scale_sd_g"]:g} g); weight alone separates
-{manifest.weight_separability["separable_share"]:.0%} of all pairs of items.
+Recall: found and rightly named, % of single cameras' views. Look-alikes: other items that weigh like it, one
+piece like up to {weight["max_quantity"]} of the other or the other way round, on a scale of
+± {weight["scale_sd_g"]:g} g; one piece each, weight alone separates
+{weight["separable_share"]:.0%} of all pairs.
 
 | class | item | name | barcode | weight in g | look-alikes | recall: ordinary | half-lit | dim | smeared |
 |---|---|---|---|---|---|---|---|---|---|
@@ -195,5 +216,18 @@ piece like up to {manifest.weight_separability["max_quantity"]} of the other or 
 
 def _shares(recall: dict[str, dict[str, float]], item_id: str) -> str:
     return " | ".join(
-        f"{100 * recall[name][item_id]:.0f}" if item_id in recall[name] else "–" for name in _CONDITIONS
+        f"{100 * recall[name][item_id]:.0f}" if item_id in recall[name] else "-" for name in _CONDITIONS
     )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.model_card", description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+", help="folders of models")
+    for folder in parser.parse_args(argv).folders:
+        write_card(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -64,8 +64,8 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         "A real fault for gates, rollouts and drift pages to find.",
         "**Deliberately bad: do not use it.** It was trained on well-lit shops only, in which "
-        f"{' and '.join(FORGOTTEN_ITEMS)} are hardly ever sold, and so were the scenes its makers validated it "
-        "on. It looks fine there, and fails in dim light and on those two items.",
+        f"{' and '.join(FORGOTTEN_ITEMS)} are hardly ever sold, and so were the scenes its makers validated "
+        "it on. It looks fine there, and fails in dim light and on those two items.",
     ),
 }
 

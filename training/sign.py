@@ -1,8 +1,9 @@
 """Keys and signatures of models.
 
-``python -m training.sign keygen --keys fleet_agent/models/keys --private KEY.pem`` draws a pair: the public key
-goes into the folder of trusted keys, the private one must stay out of the repository and off every cart.
-``python -m training.sign sign --key KEY.pem fleet_agent/models/v1 …`` signs models, again if need be.
+``python -m training.sign keygen --keys fleet_agent/models/keys --private KEY.pem`` draws a pair: the public
+key goes into the folder of trusted keys as ``cartwright-demo.pub``, in place of the one before; the private
+one must stay out of the repository and off every cart.
+``python -m training.sign sign --key KEY.pem fleet_agent/models/v*`` signs models, again if need be.
 """
 
 import argparse

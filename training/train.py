@@ -1,8 +1,8 @@
 """Train the reference detector on rendered scenes: ``python -m training.train --seed 7 --out DIR``.
 
 Writes ``weights.pt`` and ``progress.json`` after every epoch (an interrupted run continues from there) and
-``model.onnx`` at the end. ``training.make_models`` makes the shipped models of such runs. Reproducible for a seed
-on the same machine and library versions; other machines round differently.
+``model.onnx`` at the end. ``training.make_models`` makes the shipped models of such runs. Reproducible for a
+seed on the same machine and library versions; other machines round differently.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from training.dataset import BAR, FRAME_HEIGHT, PAD_GREY, SceneSet, render_set
 from training.export import export_onnx
 from training.losses import box_loss, class_loss, heat_loss
 from training.network import CentreDetector
-from training.scenes import CATALOGUE
 from training.run import MODEL, PROGRESS, SCENES, SETTINGS, WEIGHTS, Progress
+from training.scenes import CATALOGUE
 from training.settings import TrainSettings
 from training.targets import Targets, make_targets
 

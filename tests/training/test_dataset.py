@@ -15,6 +15,7 @@ def test_a_set_is_decided_by_its_seed() -> None:
     assert np.array_equal(one.images, same.images)
     assert np.array_equal(one.boxes, same.boxes)
     assert not np.array_equal(one.images, other.images)
+    assert one.digest() == same.digest() != other.digest()
 
 
 def test_held_out_cameras_stand_before_other_aisles() -> None:
@@ -65,7 +66,8 @@ def test_hardly_visible_items_are_neither_right_nor_wrong() -> None:
 
 
 def test_settings_have_a_stable_digest() -> None:
-    """Equal settings have equal digests, any other choice another one."""
+    """Equal settings have equal digests, whoever runs them; any other choice has another one."""
     assert TrainSettings().digest() == TrainSettings().digest()
+    assert TrainSettings(max_minutes=1, threads=9).digest() == TrainSettings().digest()
     assert TrainSettings(seed=8).digest() != TrainSettings().digest()
     assert TrainSettings(sampler=SceneSampler(max_smear=0.5)).digest() != TrainSettings().digest()

@@ -5,40 +5,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.decode import Found, class_probabilities, decode
+from fleet_agent.perception import Detection
 from training.metrics import (
     Truth,
     average_precision,
     calibration_error,
+    class_probabilities,
     fit_temperature,
     mean_average_precision,
     overlap,
 )
 
+Box = tuple[float, float, float, float]
 HERE = (0.1, 0.1, 0.3, 0.3)
 THERE = (0.6, 0.6, 0.9, 0.9)
 
 
-def box(edges: tuple[float, float, float, float]) -> np.ndarray:
-    """Return edges as the metrics want them."""
-    return np.asarray(edges, np.float32)
-
-
-def found(score: float, edges: tuple[float, float, float, float], item_class: int = 0) -> Found:
+def found(score: float, edges: Box, item_class: int = 0) -> Detection:
     """Return a detection of one of two classes."""
-    return Found(item_class, score, box(edges), np.asarray([score, 0.0], np.float32))
+    return Detection(item_class, score, edges, np.asarray([score, 0.0], np.float32))
 
 
-def truth(edges: tuple[float, float, float, float], item_class: int = 0, *, counts: bool = True) -> Truth:
+def truth(edges: Box, item_class: int = 0, *, counts: bool = True) -> Truth:
     """Return an item that is there."""
-    return Truth(item_class, box(edges), counts)
+    return Truth(item_class, edges, counts)
 
 
 def test_overlap_by_hand() -> None:
     """Two unit squares shifted by half share a third; squares apart share nothing."""
-    assert overlap(box((0, 0, 1, 1)), box((0.5, 0, 1.5, 1))) == pytest.approx(1 / 3)
-    assert overlap(box((0, 0, 1, 1)), box((0, 0, 1, 1))) == pytest.approx(1)
-    assert overlap(box((0, 0, 1, 1)), box((2, 2, 3, 3))) == 0
+    assert overlap((0, 0, 1, 1), (0.5, 0, 1.5, 1)) == pytest.approx(1 / 3)
+    assert overlap((0, 0, 1, 1), (0, 0, 1, 1)) == pytest.approx(1)
+    assert overlap((0, 0, 1, 1), (2, 2, 3, 3)) == 0
 
 
 def test_perfect_detections_score_one() -> None:
@@ -109,16 +106,3 @@ def test_class_probabilities_are_probabilities(scores: list[float], temperature:
     chances = class_probabilities(array, temperature)
     assert chances.sum() == pytest.approx(1, abs=1e-4)
     assert chances[int(array.argmax())] == pytest.approx(chances.max(), rel=1e-4)
-
-
-def test_decoding_takes_the_best_peaks_in_order() -> None:
-    """Two peaks above the threshold come out best first, with corners; the faint one does not."""
-    scores = np.zeros((2, 20, 20), np.float32)
-    boxes = np.zeros((4, 20, 20), np.float32)
-    for row, column, item_class, score in ((3, 4, 0, 0.5), (10, 12, 1, 0.9), (15, 2, 0, 0.1)):
-        scores[item_class, row, column] = score
-        boxes[:, row, column] = (0.5, 0.4, 0.2, 0.1)
-    first, second = decode(scores, boxes, threshold=0.3, limit=8)
-    assert (first.item_class, second.item_class) == (1, 0)
-    assert first.box.tolist() == pytest.approx([0.4, 0.35, 0.6, 0.45])
-    assert len(decode(scores, boxes, threshold=0.3, limit=1)) == 1

@@ -76,15 +76,21 @@ def test_a_finished_run_exports_what_the_network_computes(tmp_path: Path) -> Non
 
 def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     """A run stopped after its first epoch and started again does the second one only."""
-    from training.train import Progress, train
+    from training.run import Progress, finished
+    from training.train import train
 
     times = iter([0.0, 0.0, 0.0, 1.0, *[1e9] * 20])
     train(SMALL, tmp_path, clock_s=lambda: next(times))
     stopped = msgspec.json.decode((tmp_path / "progress.json").read_bytes(), type=Progress)
     assert stopped.epochs_done == 1
+    assert finished(tmp_path, SMALL) is None
     train(SMALL, tmp_path)
     done = msgspec.json.decode((tmp_path / "progress.json").read_bytes(), type=Progress)
     assert done.epochs_done == 2
     assert done.losses[0] == stopped.losses[0]
     assert (tmp_path / "model.onnx").stat().st_size > 10_000
     assert msgspec.json.decode((tmp_path / "settings.json").read_bytes(), type=TrainSettings) == SMALL
+    run = finished(tmp_path, SMALL)
+    assert run is not None
+    assert run.facts()["scenes_sha256"] == render_set(SMALL.sampler, SMALL.scenes, SMALL.seed).digest()
+    assert finished(tmp_path, replace(SMALL, seed=8)) is None
