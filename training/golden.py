@@ -24,8 +24,12 @@ JPEG_QUALITY = 90
 LIGHTS = ((0.25, 0.4), (0.5, 0.7), (0.8, 1.0), (1.1, 1.3))
 # Every so many frames of a camera is one without an item: an engine that invents items must be found too.
 EMPTY_EVERY = 4
-# How far a box may move. Half precision keeps boxes to the pixel; eight bits move an edge by one of ten.
-LEAST_OVERLAP: dict[Precision, float] = {"fp32": 0.9, "fp16": 0.9, "int8": 0.8}
+# How far a box may move. Half precision keeps boxes to the pixel; eight bits were seen to move one by a fifth
+# of its area on a CPU whose kernels overflow, by a twentieth elsewhere.
+LEAST_OVERLAP: dict[Precision, float] = {"fp32": 0.9, "fp16": 0.9, "int8": 0.7}
+# Detections, lost or invented, that are forgiven although none was measured: eight bits put a doubtful one on
+# the other side of the floor on one runtime and not on the next.
+FORGIVEN: dict[Precision, int] = {"fp32": 0, "fp16": 0, "int8": 1}
 # Nothing below the defaults of the gate, which other runtimes and other CPUs need for their own rounding.
 LEAST_DIFFERENCE = 0.05
 # Other runtimes round otherwise than the one that was measured: half as much again, and a little.
@@ -119,5 +123,5 @@ def limits_for(found: Agreement, precision: Precision) -> ParityLimits:
     return ParityLimits(
         least_overlap=LEAST_OVERLAP[precision],
         max_score_difference=math.ceil(100 * min(1.0, difference)) / 100,
-        max_unmatched=0 if precision == "fp32" or not unmatched else math.ceil(MARGIN * unmatched),
+        max_unmatched=max(FORGIVEN[precision], math.ceil(MARGIN * unmatched)),
     )
