@@ -9,6 +9,7 @@ from typing import Any
 from fleet_agent.basket.decision import Decision
 from fleet_agent.quality import Quality
 from fleet_protocol.histogram import ExponentialHistogram
+from fleet_protocol.limits import MAX_NAMES
 from fleet_protocol.messages import Buckets
 from fleet_protocol.signals import (
     BLUR,
@@ -133,6 +134,9 @@ class Telemetry:
             gauges = dict(self._gauges)
             _merge(self._past_stages, stages)
             _add(self._past_counters, counters)
+        if len(counters) > MAX_NAMES:  # the cloud would refuse the window as a whole
+            counters = dict(sorted(counters.items(), key=lambda item: -item[1])[: MAX_NAMES - 1])
+            counters["names_cut"] = 1
         return Counts(
             hist={name: Buckets(*histogram.to_dense()) for name, histogram in stages.items()},
             sig={name: counter.drain() for name, counter in signals.items()},

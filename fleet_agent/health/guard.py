@@ -165,9 +165,11 @@ class GuardedEngine:
     def infer(self, frames: int) -> Mapping[str, Tensor]:
         """Run the network."""
         self._beats.set("engine", "infer", self._limit_s)
-        self._failing = True  # until it is back
         try:
             outputs = self._engine.infer(frames)
+        except BaseException:
+            self._failing = True
+            raise
         finally:
             self._beats.end("engine")
         self._failing = False

@@ -52,6 +52,7 @@ class Surroundings:
         machine: Readings; None: all that this machine has.
         on_stuck: Called once when the decider or the engine hangs; a cart that is a process of its own
             hands in `exit_process`.
+        watchdog_s: How long the supervisor waits for a sign of life; None: it does not wait for one.
     """
 
     supervisor: Supervisor = field(default_factory=NoSupervisor)
@@ -59,6 +60,7 @@ class Surroundings:
     started: BreakerDecision | None = None
     machine: Machine | None = None
     on_stuck: Callable[[Stuck], None] = go_on
+    watchdog_s: float | None = None
 
 
 def standard_machine(clock: Clock, spool: Path) -> Machine:
@@ -107,6 +109,9 @@ class Monitor:
         self._cameras = cameras
         self._pressure = pressure
         self._around = surroundings
+        # The manager must hear from a healthy cart several times before it loses patience.
+        patience_s = surroundings.watchdog_s
+        self._check_s = config.check_s if patience_s is None else min(config.check_s, patience_s / 3)
         self._stopping = clock.event()
         self._pressure_due_s = clock.monotonic_s()
         self._told_ready = False
@@ -127,7 +132,7 @@ class Monitor:
             except Exception:  # a watchdog that dies of one bad look would watch nothing
                 log.exception("health check failed")
                 self._telemetry.count("health_failed")
-            self._stopping.wait(self._config.check_s)
+            self._stopping.wait(self._check_s)
 
     def stop(self) -> None:
         """End `run`."""

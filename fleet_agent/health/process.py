@@ -6,7 +6,7 @@ from pathlib import Path
 from fleet_agent.config import CartConfig
 from fleet_agent.health.breaker import CrashBreaker
 from fleet_agent.health.monitor import Surroundings, exit_process
-from fleet_agent.health.systemd import supervisor
+from fleet_agent.health.systemd import supervisor, watchdog_period_s
 from fleet_agent.ports import Clock
 
 
@@ -22,6 +22,7 @@ def process_surroundings(config: CartConfig, clock: Clock) -> Surroundings:
         breaker=breaker,
         started=breaker.started(clock.epoch_ms()),
         on_stuck=exit_process,
+        watchdog_s=watchdog_period_s(),
     )
 
 

@@ -3,6 +3,7 @@
 import math
 
 from fleet_agent.telemetry import Telemetry
+from fleet_protocol.limits import MAX_NAMES
 
 
 def test_a_gauge_stays_until_it_is_set_again() -> None:
@@ -37,3 +38,14 @@ def test_totals_run_on_when_windows_start_again() -> None:
     assert totals.counters == {"frames/front": 7}
     assert totals.stages["infer"].count == 2
     assert telemetry.drain().cnt == {"frames/front": 1}
+
+
+def test_a_window_never_has_more_names_than_the_cloud_takes() -> None:
+    """A cart of many cameras in much trouble loses its rarest counts, and says so, not its window."""
+    telemetry = Telemetry()
+    for ix in range(MAX_NAMES + 50):
+        telemetry.count(f"c{ix}", ix + 1)
+    counters = telemetry.drain().cnt
+    assert len(counters) == MAX_NAMES
+    assert counters["names_cut"] == 1
+    assert f"c{MAX_NAMES + 49}" in counters

@@ -77,6 +77,16 @@ def test_a_cart_says_ready_then_how_it_is_then_that_it_stops(tmp_path: Path) -> 
     assert ear.heard[-1] == "stopping"
 
 
+def test_a_supervisor_with_little_patience_hears_more_often(tmp_path: Path) -> None:
+    """Whatever the settings say, a healthy cart speaks three times before its manager would end it."""
+    ear = Ear()
+    lazy = replace(SETTINGS, health=replace(SETTINGS.health, check_s=20.0))
+    surroundings = Surroundings(supervisor=ear, machine=Machine([]), watchdog_s=6.0)
+    with running(SimulatedCart(lazy, tmp_path / "s.db", surroundings=surroundings)) as one:
+        one.clock.sleep(20.0)
+        assert len(ear.heard) >= 10
+
+
 class HangingEngine(FakeEngine):
     """A network whose third run never returns."""
 

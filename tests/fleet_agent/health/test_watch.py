@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_agent.engines.fake import FakeEngine
-from fleet_agent.errors import CameraLostError
+from fleet_agent.errors import CameraLostError, EngineError
 from fleet_agent.health.guard import Guard, GuardedEngine
 from fleet_agent.health.sense import Sense, Work
 from fleet_agent.health.watch import Beat, Heartbeats, stuck
@@ -82,6 +83,28 @@ def test_a_run_of_the_network_has_a_heartbeat_too() -> None:
     assert seen == ["engine"]
     assert heartbeats.stuck() == []
     assert not engine.failing
+
+
+def test_an_engine_that_fails_says_so_until_it_works_again() -> None:
+    """Its last run is what counts, for whoever asks whether the cart is ready."""
+
+    class Moody(FakeEngine):
+        broken = False
+
+        def infer(self, frames: int) -> Mapping[str, Tensor]:
+            if self.broken:
+                raise EngineError("out of memory")
+            return super().infer(frames)
+
+    moody = Moody(manifest(), COLORS, cameras=1)
+    engine = GuardedEngine(moody, Heartbeats(SteppedClock()), 30.0)
+    found = []
+    for broken in (False, True, False):
+        moody.broken = broken
+        with suppress(EngineError):
+            engine.infer(1)
+        found.append(engine.failing)
+    assert found == [False, True, False]
 
 
 def test_replacements_are_bounded_and_none_comes_after_the_stop() -> None:
