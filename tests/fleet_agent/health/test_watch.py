@@ -73,7 +73,10 @@ def test_a_run_of_the_network_has_a_heartbeat_too() -> None:
     seen: list[str] = []
 
     class Slow(FakeEngine):
+        """A network that takes a minute."""
+
         def infer(self, frames: int) -> Mapping[str, Tensor]:
+            """Take it."""
             clock.now_s += 60.0
             seen.extend(late.stage for late in heartbeats.stuck())
             return super().infer(frames)
@@ -89,9 +92,12 @@ def test_an_engine_that_fails_says_so_until_it_works_again() -> None:
     """Its last run is what counts, for whoever asks whether the cart is ready."""
 
     class Moody(FakeEngine):
+        """A network that fails while it is broken."""
+
         broken = False
 
         def infer(self, frames: int) -> Mapping[str, Tensor]:
+            """Fail, or do not."""
             if self.broken:
                 raise EngineError("out of memory")
             return super().infer(frames)
