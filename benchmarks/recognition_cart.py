@@ -182,6 +182,7 @@ class Till:
             temperature=self._manifest.temperature,
             inside=self._basket.inside() if change_g < 0 else None,
             weights=self._basket.weights,
+            returning_g=self._basket.returning_g(),
         )
 
     def _book(self, decision: Decision, told: Told, change: WeightChange) -> None:

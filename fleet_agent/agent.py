@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 import structlog
 
 from fleet_agent.basket.basket import make_basket
+from fleet_agent.basket.checkout import Checkout
 from fleet_agent.config import CartConfig
 from fleet_agent.decider import Decider
 from fleet_agent.delivery import Delivery
@@ -108,14 +109,20 @@ class Agent:
         self._engine = GuardedEngine(engine, self._beats, config.health.stuck_decider_s)
         self._decider = Decider(
             config,
-            manifest,
             vision=Vision(self._engine, manifest, telemetry=self._telemetry, clock=clock),
             buffers=self._buffers,
             telemetry=self._telemetry,
             reporter=self._reporter,
             clock=clock,
-            on_event=on_row,
-            basket=make_basket(config.fusion, manifest, self._telemetry, beside=spool.path),
+            checkout=Checkout(
+                config.fusion,
+                manifest,
+                basket=make_basket(config.fusion, manifest, self._telemetry, beside=spool.path),
+                telemetry=self._telemetry,
+                reporter=self._reporter,
+                clock=clock,
+                on_event=on_row,
+            ),
             heartbeat=self._heartbeat,
         )
         limits = camera_limits(config.health)

@@ -9,15 +9,12 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from fleet_agent.basket.basket import Basket
-from fleet_agent.basket.fusion import Decision, fuse
-from fleet_agent.basket.item_events import Circumstances, item_event
+from fleet_agent.basket.checkout import Checkout
 from fleet_agent.config import CartConfig
 from fleet_agent.errors import EngineError
-from fleet_agent.events import ItemEvent, Label, Session
+from fleet_agent.events import Label, Session
 from fleet_agent.frame_buffer import FrameBuffer, Seen
 from fleet_agent.health.pace import Pace
-from fleet_agent.manifest import ModelManifest
 from fleet_agent.movement import (
     Span,
     evidence_of,
@@ -45,33 +42,28 @@ class Decider:
 
     Args:
         config: Settings of the cart.
-        manifest: Of the model.
         vision: The network and what is around it.
         buffers: Frames by camera.
         telemetry: Counts.
         reporter: Where events and windows go.
         clock: Time.
-        on_event: Told each durable item event.
-        basket: What lies in the cart; the deciding thread owns it.
+        checkout: Explains weight changes, and tells and books them; the deciding thread owns it.
         heartbeat: Told what comes next and how many seconds it will wait, before it begins.
     """
 
     def __init__(
         self,
         config: CartConfig,
-        manifest: ModelManifest,
         *,
         vision: Vision,
         buffers: Mapping[str, FrameBuffer],
         telemetry: Telemetry,
         reporter: Reporter,
         clock: Clock,
-        on_event: Callable[[ItemEvent], None],
-        basket: Basket,
+        checkout: Checkout,
         heartbeat: Callable[[str, float], None] = lambda _doing, _wait_s: None,
     ) -> None:
         self._config = config
-        self._manifest = manifest
         self._vision = vision
         self._buffers = buffers
         # Those that are looked through: all, unless the pace says otherwise.
@@ -79,8 +71,7 @@ class Decider:
         self._telemetry = telemetry
         self._reporter = reporter
         self._clock = clock
-        self._on_event = on_event
-        self._basket = basket
+        self._checkout = checkout
         self._heartbeat = heartbeat
         self._condition = clock.condition()
         self._poked = False
@@ -97,7 +88,6 @@ class Decider:
         self._wanted_s = clock.monotonic_s() if fps > 0 else math.inf
         self._window_end_s = clock.monotonic_s() + config.telemetry.window_s
         self._idle_looks: dict[str, deque[Seen]] = {name: deque(maxlen=IDLE_LOOKS) for name in buffers}
-        self._events = 0
 
     # Called by other threads.
 
@@ -170,10 +160,8 @@ class Decider:
     def _deal_with(self, news: WeightChange | Label | Session) -> None:
         if isinstance(news, WeightChange):
             self._decide(news)
-        elif isinstance(news, Label):
-            self._basket.label(news)
         else:
-            self._basket.session(news.session_id)
+            self._checkout.hear(news)
 
     def _sleep(self, now_s: float) -> None:
         until_s = self._window_end_s
@@ -244,28 +232,10 @@ class Decider:
         frames = frames_in(self._looking, span)
         for batch in last_batches(frames, self._config.capture.event_frames):
             self._run_vision(batch, change.settled_s)
-        begun_s = self._clock.monotonic_s()
-        decision = fuse(
-            evidence_of(frames, self._clutter(span)),
-            change.change_g,
-            self._manifest.classes,
-            self._config.fusion,
-            temperature=self._manifest.temperature,
-            inside=self._basket.inside() if change.change_g < 0 else None,
-            weights=self._basket.weights,
-        )
-        decided_s = self._clock.monotonic_s()
-        self._telemetry.time("fuse", decided_s - begun_s)
-        newest_s = newest_looked_s(frames)
-        decision_s = None if newest_s is None else decided_s - newest_s
-        if decision_s is not None:
-            self._telemetry.time("camera_to_decision", decision_s)
         self._settled_s = change.settled_s
         if self._moving_since_s is None:
             self._want_after(self._idle_period_s)
-        if newest_s is not None and not decision.camera_confidence and change.abrupt:
-            self._telemetry.count("scale_jump")
-        self._tell(decision, change, decision_s)
+        self._checkout.settle(change, evidence_of(frames, self._clutter(span)), newest_looked_s(frames))
 
     def _clutter(self, span: Span) -> dict[str, tuple[Detection, ...]]:
         """Return what each camera saw when nothing moved, before this movement's frames begin."""
@@ -276,32 +246,3 @@ class Decider:
             if looks:
                 found[name] = looks[-1].detections or ()
         return found
-
-    def _tell(self, decision: Decision, change: WeightChange, decision_s: float | None) -> None:
-        """Count, publish and book what was decided."""
-        event = item_event(
-            decision,
-            change.change_g,
-            self._manifest.classes,
-            self._basket.weights,
-            name=self._next_event_id,
-            when=Circumstances(
-                at_ms=self._clock.epoch_ms(),
-                session_id=self._reporter.session_id,
-                decision_ms=None if decision_s is None else decision_s * 1000.0,
-            ),
-        )
-        self._basket.book(() if event is None else event.rows, change)
-        if event is None:
-            self._telemetry.count("shifts")
-            return
-        self._telemetry.decision(decision)
-        if self._reporter.item(event):
-            try:
-                self._on_event(event)
-            except Exception:  # somebody else's callback does not stop the cart
-                log.exception("on_event failed", cart=self._config.cart)
-
-    def _next_event_id(self) -> str:
-        self._events += 1
-        return self._reporter.event_id(self._events)

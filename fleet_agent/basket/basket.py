@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from fleet_agent.basket.contents import Contents, book, correct, residual, trip, weigh
+from fleet_agent.basket.contents import Contents, book, correct, residual, trip, weigh, withdraw
 from fleet_agent.basket.prior import Inside
 from fleet_agent.basket.weighed import ItemWeights
 from fleet_agent.basket.weight_store import WeightStore
@@ -29,6 +29,8 @@ log = structlog.get_logger()
 # Events that a scan may still teach something about. People scan within a minute; a cart of four movements a
 # minute forgets after an hour.
 RECENT_EVENTS = 256
+# A change within this many standard deviations of what would take the last one back has taken it back.
+RETURNED_SDS = 4.0
 
 
 class Basket:
@@ -58,6 +60,8 @@ class Basket:
         self._weights = self._table.weights(classes)
         # Single items that were not learned from yet.
         self._recent: OrderedDict[str, ItemEvent] = OrderedDict()
+        # Of the last change, if no camera saw it: a hand that leans on the cart is lifted again.
+        self._unseen: ItemEvent | None = None
         self._unresolved = False
 
     def _load(self) -> WeightTable:
@@ -86,25 +90,48 @@ class Basket:
         counts = np.array([pieces.get(item.item_id, 0) for item in self._classes], np.float64)
         return Inside(counts, self._contents.complete)
 
+    def returning_g(self) -> float | None:
+        """Return the change that would take back the last one; None when there is nothing to take back.
+
+        Only what no camera saw and nobody has confirmed can have been no item at all.
+        """
+        if self._unseen is None:
+            return None
+        row = self._contents.bookings.get(self._unseen.event_id)
+        return None if row is None or row.sure else -row.change_g
+
     def session(self, session_id: str | None) -> None:
         """Begin a trip with an empty cart, or (None) end one."""
         if self._contents.pending:
             self._telemetry.count("basket_open_at_end")
         self._contents = trip(session_id)
+        self._unseen = None
         self._unresolved = False
         self._report()
 
     def book(self, events: Sequence[ItemEvent], change: WeightChange) -> None:
         """Enter the item events of one weight change: none for a shift, two for a pair."""
+        if not events:
+            self._take_back(change.change_g)
         if change.level_g is not None:
             self._contents = weigh(self._contents, change.change_g, change.level_g)
         for event in events:
             self._contents = book(self._contents, event)
+        unseen = len(events) == 1 and events[0].outcome == "asked" and not events[0].camera_confidence
+        self._unseen = events[0] if unseen else None
         if len(events) == 1:
             self._recent[events[0].event_id] = events[0]
             if len(self._recent) > RECENT_EVENTS:
                 self._recent.popitem(last=False)
         self._report()
+
+    def _take_back(self, change_g: float) -> None:
+        """Forget an unseen change that has come back: its event is answered, nothing moved."""
+        returning_g = self.returning_g()
+        near_g = RETURNED_SDS * math.sqrt(2.0) * self._config.scale_sd_g
+        if self._unseen is not None and returning_g is not None and abs(change_g - returning_g) < near_g:
+            self._contents = withdraw(self._contents, self._unseen.event_id)
+            self._telemetry.count("leans")
 
     def label(self, label: Label) -> None:
         """Take in the truth about an event: the books follow any label, the weights a barcode only."""

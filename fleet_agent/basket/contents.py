@@ -147,6 +147,12 @@ def _bounded(contents: Contents) -> Contents:
     return replace(contents, bookings=bookings, summed=summed, begin_g=begin_g)
 
 
+def withdraw(contents: Contents, event_id: str) -> Contents:
+    """Forget an event whose weight has gone again."""
+    others = {key: row for key, row in contents.bookings.items() if key != event_id}
+    return replace(contents, bookings=others)
+
+
 def correct(contents: Contents, label: Label) -> Contents:
     """Replace what was booked of an event by what really happened; labels of other trips change nothing."""
     row = contents.bookings.get(label.ref_event_id)

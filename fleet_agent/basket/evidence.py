@@ -11,7 +11,6 @@ frames whose errors go together, as the effective sample size of equicorrelated 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,22 +71,15 @@ def views_of(
     evidence: Sequence[CameraEvidence], classes: int, temperature: float, config: FusionConfig
 ) -> Views | None:
     """Return what the cameras saw; None when none of them saw anything that moved."""
-    cameras: list[str] = []
-    frames_of: list[int] = []
-    frames: list[list[Detection]] = []
-    for one in evidence:
-        seen = [frame for frame in _moved(one) if frame]
-        if seen:
-            cameras.append(one.camera)
-            frames_of.append(len(seen))
-            frames += seen
-    if not frames:
+    moved = _moved(evidence)
+    if not moved:
         return None
+    frames = [frame for _, frame in moved]
+    seeing, counts = np.unique([camera for camera, _ in moved], return_counts=True)
     scores = _best_scores(frames, classes)
-    counts = np.asarray(frames_of)
     beta = 1.0 / (1.0 + (counts - 1) * config.frame_correlation)
     return Views(
-        cameras=tuple(cameras),
+        cameras=tuple(evidence[camera].camera for camera in seeing),
         starts=np.cumsum(counts) - counts,
         logs=_log_softmax(np.log(scores / (1.0 - scores)) / temperature),
         weights=scores.max(axis=1) * np.repeat(beta, counts),
@@ -112,24 +104,30 @@ def _log_softmax(logits: Floats) -> Floats:
     return logs
 
 
-def _moved(evidence: CameraEvidence) -> list[list[Detection]]:
-    """Return the detections of each frame that were not there before."""
-    if not evidence.clutter or not any(evidence.frames):
-        return [list(frame) for frame in evidence.frames]
-    seen = list(chain.from_iterable(evidence.frames))
-    known = _is_clutter(seen, evidence.clutter).tolist()
-    moved, row = [], 0
-    for frame in evidence.frames:
-        moved.append([d for d, old in zip(frame, known[row : row + len(frame)], strict=True) if not old])
-        row += len(frame)
-    return moved
+def _moved(evidence: Sequence[CameraEvidence]) -> list[tuple[int, list[Detection]]]:
+    """Return camera and detections of each frame that shows something that was not there before."""
+    frames = [(camera, frame) for camera, one in enumerate(evidence) for frame in one.frames if frame]
+    clutter = [(camera, old) for camera, one in enumerate(evidence) for old in one.clutter]
+    if not clutter or not frames:
+        return [(camera, list(frame)) for camera, frame in frames]
+    old = iter(_is_clutter([(camera, one) for camera, frame in frames for one in frame], clutter).tolist())
+    moved = [(camera, [one for one in frame if not next(old)]) for camera, frame in frames]
+    return [(camera, frame) for camera, frame in moved if frame]
 
 
-def _is_clutter(seen: Sequence[Detection], clutter: Sequence[Detection]) -> NDArray[np.bool_]:
-    same = np.array([d.item_ix for d in seen])[:, None] == np.array([d.item_ix for d in clutter])
-    over = overlaps(np.array([d.box for d in seen]), np.array([d.box for d in clutter]))
-    found: NDArray[np.bool_] = (same & (over > CLUTTER_OVERLAP)).any(axis=1)
+def _is_clutter(
+    seen: Sequence[tuple[int, Detection]], clutter: Sequence[tuple[int, Detection]]
+) -> NDArray[np.bool_]:
+    """Tell which detections lie over one of the same item and camera from before the movement."""
+    (of_seen, seen_boxes), (of_clutter, clutter_boxes) = _columns(seen), _columns(clutter)
+    same = (of_seen[:, None, :] == of_clutter[None, :, :]).all(axis=2)
+    found: NDArray[np.bool_] = (same & (overlaps(seen_boxes, clutter_boxes) > CLUTTER_OVERLAP)).any(axis=1)
     return found
+
+
+def _columns(seen: Sequence[tuple[int, Detection]]) -> tuple[NDArray[np.int64], Floats]:
+    """Return camera and item of detections, int (n, 2), and their boxes, float64 (n, 4)."""
+    return np.array([(camera, one.item_ix) for camera, one in seen]), np.array([one.box for _, one in seen])
 
 
 def overlaps(a: Floats, b: Floats) -> Floats:

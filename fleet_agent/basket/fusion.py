@@ -1,7 +1,8 @@
 r"""From what the cameras saw and what the scale weighed to one decision: pure.
 
 Hypotheses h: n pieces of item k; a *pair* of different items, one piece each; something *unknown*; a *shift*:
-nothing was put in or taken out. The direction is the sign of the weight change: a scale cannot mistake it.
+nothing was put in or taken out, the weight moved or came back. The direction is the sign of the weight
+change: a scale cannot mistake it.
 
     log P(h | D) = alpha sum_c log p_c(h)      cameras (`evidence`), alpha = 1 / (1 + (C - 1) rho_cameras)
                  + log p(dw | h)               weight, with outlier mass (`weighed`)
@@ -63,6 +64,7 @@ def fuse(
     prior: Floats | None = None,
     inside: Inside | None = None,
     weights: ItemWeights | None = None,
+    returning_g: float | None = None,
 ) -> Decision:
     """Explain one settled weight change.
 
@@ -75,12 +77,21 @@ def fuse(
         prior: Probability of each class before any evidence; None makes them equal.
         inside: What lies in the cart, which limits what can be taken out; None: nothing is known.
         weights: What was learned of the items' weights; None: the catalogue's.
+        returning_g: The change that would take back one before which no camera saw; None: there is none.
     """
     weights = weights or catalogue_weights(classes)
     expected = prior_of(len(classes), config, removal=change_g < 0, inside=inside, anything=prior)
     views = views_of(evidence, len(classes), temperature, config)
     own = None if views is None else views.by_camera()
-    posterior = posterior_of(views, own, change_g=change_g, weights=weights, prior=expected, config=config)
+    posterior = posterior_of(
+        views,
+        own,
+        change_g=change_g,
+        weights=weights,
+        prior=expected,
+        returning_g=returning_g,
+        config=config,
+    )
     best = _choose(posterior, config)
     decision = _decision(best, posterior, change_g, weights, config)
     if views is None or own is None:

@@ -54,6 +54,7 @@ def posterior_of(
     change_g: float,
     weights: ItemWeights,
     prior: Prior,
+    returning_g: float | None,
     config: FusionConfig,
 ) -> Posterior:
     """Return the probability of every hypothesis.
@@ -64,6 +65,7 @@ def posterior_of(
         change_g: Signed.
         weights: Of the items.
         prior: Of the items.
+        returning_g: The change that would take back an unseen one before.
         config: Correlations, shares, noise.
     """
     classes = len(weights.mean_g)
@@ -77,7 +79,7 @@ def posterior_of(
     pairs += log_pairs(change_g, weights, first, second, config)
     rest = (
         math.log(config.unknown_share) + nothing + log_unknown(config),
-        math.log(config.shift_share) + nothing + log_shift(change_g, config),
+        nothing + log_shift(change_g, returning_g, config),
     )
     joint = np.concatenate([singles.ravel(), pairs, rest])
     p = np.exp(joint - joint.max())

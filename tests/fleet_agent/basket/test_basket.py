@@ -228,3 +228,46 @@ def test_a_booking_without_a_level_is_booked_all_the_same() -> None:
     cart.basket.book((event("e1", "item-1", 400.0),), replace(WeightChange(400.0, 0.0, 0.5, 1.0)))
     assert cart.basket.contents.pieces() == {"item-1": 1}
     assert cart.gauge("basket_residual_g") is None
+
+
+def unseen(event_id: str, change_g: float) -> ItemEvent:
+    """Return an asked event that no camera saw."""
+    return replace(event(event_id, None, change_g, outcome="asked"), camera_confidence=())
+
+
+def test_a_hand_that_leaned_and_is_lifted_leaves_nothing_open() -> None:
+    """The unseen change is waited for to come back; when it has, the basket is as before."""
+    cart = Cart()
+    cart.basket.session("trip")
+    cart.move(event("e1", "item-1", 400.0))
+    cart.move(unseen("e2", 900.0))
+    assert cart.basket.returning_g() == pytest.approx(-900.0)
+    cart.move(change_g=-905.0)
+    assert cart.basket.returning_g() is None
+    assert (cart.gauge("basket_pending"), cart.counter("leans")) == (0.0, 1)
+    assert cart.gauge("basket_residual_g") == pytest.approx(-5.0)
+    assert cart.basket.contents.pieces() == {"item-1": 1}
+
+
+def test_only_the_last_unseen_and_unconfirmed_change_is_waited_for() -> None:
+    """Seen changes, scanned ones and those before another movement stay what they are."""
+    cart = Cart()
+    cart.move(event("e1", None, 900.0, outcome="asked"))
+    assert cart.basket.returning_g() is None
+    cart.move(unseen("e2", 900.0))
+    cart.basket.label(label("e2", "item-2"))
+    assert cart.basket.returning_g() is None
+    cart.move(unseen("e3", 900.0))
+    cart.move(event("e4", "item-1", 400.0))
+    assert cart.basket.returning_g() is None
+    cart.move(unseen("e5", 900.0))
+    cart.basket.session("next")
+    assert cart.basket.returning_g() is None
+
+
+def test_a_small_shift_does_not_take_back_a_large_change() -> None:
+    """Twelve grams after an unseen kilogram are a shift; the kilogram stays pending."""
+    cart = Cart()
+    cart.move(unseen("e1", 1000.0))
+    cart.move(change_g=12.0)
+    assert (cart.gauge("basket_pending"), cart.counter("leans")) == (1.0, 0)

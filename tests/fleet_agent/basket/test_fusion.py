@@ -315,3 +315,17 @@ def test_shares_that_leave_nothing_for_items_are_refused() -> None:
     """The shares of everything that is no single item stay below 1 together."""
     with pytest.raises(ValueError, match="together must be below 1"):
         FusionConfig(unknown_share=0.5, pair_share=0.3, shift_share=0.2)
+
+
+def test_a_hand_that_leaned_and_is_lifted_is_a_shift() -> None:
+    """What takes back a change that nobody saw is no removal; without that change it is asked about."""
+    assert fuse((), -700.0, CLASSES, CONFIG, returning_g=-703.0).kind == "shift"
+    assert fuse((), -700.0, CLASSES, CONFIG).kind == "unknown"
+    assert fuse((), -650.0, CLASSES, CONFIG, returning_g=-703.0).kind == "unknown"
+
+
+def test_an_item_that_is_seen_to_leave_is_no_lifted_hand() -> None:
+    """It was put in unseen; the cameras see it go."""
+    views = [camera(name, seen(1), frames=4) for name in ("front", "left", "right")]
+    decision = fuse(views, -400.0, CLASSES, CONFIG, returning_g=-400.0)
+    assert (decision.kind, decision.item_ix) == ("item", 1)
