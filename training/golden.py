@@ -64,8 +64,9 @@ def _sampler(number: int) -> SceneSampler:
 
 def _write(path: Path, pixels: NDArray[np.uint8]) -> Golden:
     _, document = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    path.write_bytes(document.tobytes())
-    return Golden(path.name, np.asarray(cv2.imdecode(document, cv2.IMREAD_COLOR), np.uint8), ())
+    encoded = document.tobytes()
+    path.write_bytes(encoded)
+    return Golden(path.name, encoded, ())
 
 
 def recorded(

@@ -16,21 +16,32 @@ FOLDER = "golden"
 MAX_GOLDEN_FRAMES = 256
 # A camera's frame is below 1 MB as a JPEG; a file beyond this is no frame.
 MAX_GOLDEN_BYTES = 8_000_000
+# All golden frames together are in memory while the gate works, beside two networks.
+MAX_ALL_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """One golden frame, decoded.
+    """One golden frame, decoded whenever it is looked at: all at once would fill a cart's memory.
 
     Attributes:
         name: Of its file.
-        pixels: uint8, height x width x 3, blue first.
+        encoded: JPEG or PNG.
         expected: What the network saw when it was trained.
     """
 
     name: str
-    pixels: Pixels
+    encoded: bytes
     expected: tuple[GoldenDetection, ...]
+
+    @property
+    def pixels(self) -> Pixels:
+        """uint8, height x width x 3, blue first.
+
+        Raises:
+            GoldenError: it cannot be decoded.
+        """
+        return _decode(self.name, self.encoded)
 
 
 def load_golden(directory: Path, manifest: ModelManifest) -> tuple[Golden, ...]:
@@ -46,7 +57,12 @@ def load_golden(directory: Path, manifest: ModelManifest) -> tuple[Golden, ...]:
     """
     if len(manifest.golden) > MAX_GOLDEN_FRAMES:
         raise GoldenError(f"{len(manifest.golden)} golden frames are more than {MAX_GOLDEN_FRAMES}")
-    return tuple(_load(directory / FOLDER, frame, len(manifest.classes)) for frame in manifest.golden)
+    golden: list[Golden] = []
+    for frame in manifest.golden:
+        golden.append(_load(directory / FOLDER, frame, len(manifest.classes)))
+        if sum(len(entry.encoded) for entry in golden) > MAX_ALL_BYTES:
+            raise GoldenError(f"the golden frames have more than {MAX_ALL_BYTES} bytes together")
+    return tuple(golden)
 
 
 def _load(folder: Path, frame: GoldenFrame, classes: int) -> Golden:
@@ -58,7 +74,8 @@ def _load(folder: Path, frame: GoldenFrame, classes: int) -> Golden:
     digest = hashlib.sha256(document).hexdigest()
     if digest != frame.sha256:
         raise GoldenError(f"{path} is not the manifest's golden frame: its sha256 is {digest}")
-    return Golden(frame.file, _decode(path, document), frame.expected)
+    _decode(str(path), document)
+    return Golden(frame.file, document, frame.expected)
 
 
 def _read(path: Path) -> bytes:
@@ -72,11 +89,11 @@ def _read(path: Path) -> bytes:
     return document
 
 
-def _decode(path: Path, document: bytes) -> Pixels:
+def _decode(name: str, document: bytes) -> Pixels:
     try:
         pixels = cv2.imdecode(np.frombuffer(document, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise GoldenError(f"{path} cannot be decoded: {error.err}") from error
+        raise GoldenError(f"{name} cannot be decoded: {error.err}") from error
     if pixels is None:
-        raise GoldenError(f"{path} is no picture that OpenCV can decode")
+        raise GoldenError(f"{name} is no picture that OpenCV can decode")
     return np.asarray(pixels, np.uint8)

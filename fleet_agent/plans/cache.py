@@ -8,6 +8,7 @@ An entry is a folder that gets its name when it is whole. One process owns the c
 """
 
 import os
+import re
 import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -26,6 +27,8 @@ from fleet_agent.ports import Clock
 
 SIDECAR = "plan.json"
 MAX_SIDECAR_BYTES = 65_536
+# Other folders that runtimes keep here are theirs.
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 OnCount = Callable[[str], None]
 
@@ -165,7 +168,7 @@ class PlanCache:
 
     def evict(self, pinned: Collection[str]) -> None:
         """Delete the plans that were not used for longest, until the rest fits; never a pinned one."""
-        entries = [path for path in self._folder.iterdir() if path.is_dir() and path.name[0] != "."]
+        entries = [path for path in self._folder.iterdir() if _KEY.fullmatch(path.name) and path.is_dir()]
         sizes = {path: _size(path) for path in entries}
         used = sum(sizes.values())
         for path in sorted(entries, key=_last_used):

@@ -52,6 +52,14 @@ def _too_many(folder: Path, model: ModelManifest) -> ModelManifest:
     return msgspec.structs.replace(model, golden=model.golden * MAX_GOLDEN_FRAMES)
 
 
+def _heavy(folder: Path, model: ModelManifest) -> ModelManifest:
+    """Pictures may have bytes behind their end."""
+    path = folder / "golden" / "1.png"
+    path.write_bytes(path.read_bytes().ljust(MAX_GOLDEN_BYTES, b"\0"))
+    model = _second(model, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    return msgspec.structs.replace(model, golden=(model.golden[1],) * 9)
+
+
 def _second(model: ModelManifest, **changes: object) -> ModelManifest:
     changed: GoldenFrame = msgspec.structs.replace(model.golden[1], **changes)
     return msgspec.structs.replace(model, golden=(model.golden[0], changed, *model.golden[2:]))
@@ -60,6 +68,7 @@ def _second(model: ModelManifest, **changes: object) -> ModelManifest:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
+        (_heavy, "more than 64000000 bytes together"),
         (_change(b"tampered"), "not the manifest's golden frame"),
         (_change(b" " * (MAX_GOLDEN_BYTES + 1)), "has more than"),
         (_missing, "No such file"),

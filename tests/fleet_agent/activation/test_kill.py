@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fleet_agent.activation.store import read_offer
+from fleet_agent.manifest import load_manifest
 from tests.fleet_agent.activation.models import write_model
 from tests.fleet_agent.worlds import wait_for
 
@@ -40,11 +41,14 @@ class Carts:
             cwd=ROOT,
         )
 
-    def live(self, during: str, at: int) -> dict[str, Any]:
-        """Let one cart boot, and then work until a step; return all that it said, and its signal."""
+    def live(self, during: str, at: int, *, deadly: str = "") -> dict[str, Any]:
+        """Let one cart boot, and then work until a step; return all that it said, and its signal.
+
+        A deadly network ends the process when it is loaded.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        order = {"during": during, "at": at, "models": list(MODELS)}
+        order = {"during": during, "at": at, "models": list(MODELS), "deadly": deadly}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         said: dict[str, Any] = {"booted": None}
@@ -55,7 +59,7 @@ class Carts:
             said |= words
             if "signal" in words:
                 break
-        assert said["booted"] is not None, (self.folder / "stderr").read_text()[-2000:]
+        assert deadly or said["booted"], (self.folder / "stderr").read_text()[-2000:]
         return said
 
     def close(self) -> None:
@@ -156,6 +160,27 @@ def test_kills_during_boot(carts: Carts) -> None:
         assert said["signal"] == 9
         check_boot(said["booted"], [slots])
     check_boot(carts.live("boot", 0)["booted"], [slots])
+
+
+def test_a_model_that_kills_the_process_at_load_is_passed_over(carts: Carts) -> None:
+    """Three real deaths in a row, and the fourth boot comes up on the last good model, as does the next."""
+    for _ in range(2):
+        current, last_good = carts.live("activation", 0)["models"]
+    network = next(
+        load_manifest(carts.folder / name).sha256 for name in MODELS if _name(carts.folder / name) == current
+    )
+    for _ in range(3):
+        said = carts.live("boot", 0, deadly=network)
+        assert (said["booted"], said["signal"]) == (None, 9)
+    for _ in range(2):
+        said = carts.live("boot", 0, deadly=network)
+        assert said["signal"] == 0
+        assert said["booted"]["source"] == "last_good"
+        assert said["booted"]["right"]
+        assert "3 boots in a row" in said["booted"]["fallbacks"][0]
+    said = carts.live("activation", 0, deadly=network)
+    assert said["models"][1] == last_good
+    assert carts.live("boot", 0, deadly=network)["booted"]["source"] == "current"
 
 
 @pytest.mark.parametrize("carts", ["real"], indirect=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -35,7 +36,7 @@ def verdict(
     budget_ms: float | None = None,
 ) -> ParityReport:
     """Judge one golden frame."""
-    golden = [Golden("a.png", np.zeros((4, 4, 3), np.uint8), recorded)]
+    golden = [Golden("a.png", b"", recorded)]
     return judge(manifest(), golden, truth, candidate, limits, budget_ms=budget_ms)
 
 
@@ -105,6 +106,12 @@ def test_reasons_are_bounded() -> None:
     report = verdict(seen(APPLE), seen(APPLE, *crowd))
     assert report.to_reference.extra == 300
     assert len(report.reasons) == 12
+
+
+def test_a_report_can_be_sent() -> None:
+    """It is plain values: out as JSON, and back the same."""
+    report = verdict(seen(APPLE), seen(Sighting(1, 0.9, BOX), times_ms=(1.0,)), budget_ms=5.0)
+    assert msgspec.json.decode(msgspec.json.encode(report), type=ParityReport) == report
 
 
 def test_the_budget_is_for_four_frames() -> None:
