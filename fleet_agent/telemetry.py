@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,9 +74,17 @@ class Telemetry:
 
     def time(self, stage: str, elapsed_s: float) -> None:
         """Count how long a stage took."""
+        self.times(((stage, elapsed_s),))
+
+    def times(self, stages: Iterable[tuple[str, float]]) -> None:
+        """Count how long several stages took, in seconds; a stage may come more than once."""
         with self._lock:
-            self._stages.setdefault(stage, ExponentialHistogram()).add(elapsed_s * 1000.0)
-            self._sums_ms[stage] = self._sums_ms.get(stage, 0.0) + elapsed_s * 1000.0
+            for stage, elapsed_s in stages:
+                histogram = self._stages.get(stage)
+                if histogram is None:
+                    histogram = self._stages[stage] = ExponentialHistogram()
+                histogram.add(elapsed_s * 1000.0)
+                self._sums_ms[stage] = self._sums_ms.get(stage, 0.0) + elapsed_s * 1000.0
 
     def count(self, name: str, n: int = 1, *, camera: str = "") -> None:
         """Add to a counter."""

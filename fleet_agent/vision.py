@@ -54,14 +54,17 @@ class Vision:
             EngineError: the network failed; the frames stay without detections.
         """
         begun_s = self._clock.monotonic_s()
-        for seen in batch:
-            self._telemetry.time("queue", begun_s - max(seen.put_s, min(wanted_s, begun_s)))
+        since_s = min(wanted_s, begun_s)
+        took = [("queue", begun_s - max(seen.put_s, since_s)) for seen in batch]
         pictures = self._pictures(batch)
         missing = self._preprocessor.slots - len(pictures)
         if missing > 0:
             self._telemetry.count("padded_slots", missing)
-        if pictures:
-            self._run(pictures, begun_s)
+        try:
+            if pictures:
+                took += self._run(pictures, begun_s)
+        finally:
+            self._telemetry.times(took)
 
     def _pictures(self, batch: Sequence[Seen]) -> list[Seen]:
         pictures = [seen for seen in batch if is_picture(seen.frame.pixels)]
@@ -72,7 +75,8 @@ class Vision:
                     self._telemetry.count("drop_decode", camera=seen.frame.camera)
         return pictures
 
-    def _run(self, batch: Sequence[Seen], begun_s: float) -> None:
+    def _run(self, batch: Sequence[Seen], begun_s: float) -> list[tuple[str, float]]:
+        """See a batch; returns how long each stage took, in seconds."""
         letterboxes = self._preprocessor.fill([seen.frame.pixels for seen in batch])
         filled_s = self._clock.monotonic_s()
         outputs = self._engine.infer(len(batch))
@@ -81,9 +85,11 @@ class Vision:
         decoded_s = self._clock.monotonic_s()
         for seen, detections in zip(batch, found, strict=True):
             seen.detections = tuple(detections)
-        self._telemetry.time("preprocess", filled_s - begun_s)
-        self._telemetry.time("infer", inferred_s - filled_s)
-        self._telemetry.time("decode", decoded_s - inferred_s)
+        return [
+            ("preprocess", filled_s - begun_s),
+            ("infer", inferred_s - filled_s),
+            ("decode", decoded_s - inferred_s),
+        ]
 
 
 def batch_window_s(cameras: Sequence[CameraConfig], capture: CaptureConfig) -> float:

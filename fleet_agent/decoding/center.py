@@ -10,13 +10,24 @@ from functools import lru_cache
 
 import numpy as np
 
-from fleet_agent.decoding.detections import ZERO, Found, Indices, bounded, cut, on_frames, output, surest
+from fleet_agent.decoding.detections import (
+    ZERO,
+    Flags,
+    Found,
+    Indices,
+    bounded,
+    cut,
+    on_frames,
+    output,
+    surest,
+)
 from fleet_agent.errors import EngineError
 from fleet_agent.letterbox import Letterbox
 from fleet_agent.manifest import CenterDecoder
 from fleet_agent.perception import Tensor
 
-# Of a cell's neighbourhood of nine, the cell itself.
+# Some heads suppress each class on its own, one cell apart: of each class, the highest score of a cell's
+# neighbourhood of nine counts. The cell itself is the fifth.
 SELF = 4
 
 
@@ -40,16 +51,29 @@ def decode_center(
     frame_ix, cell_ix = (best >= spec.score_threshold).nonzero()
     if not frame_ix.size:
         return None
-    score = best[frame_ix, cell_ix]
     corners, usable = cut(on_frames(boxes[frame_ix, :, cell_ix], frame_ix, letterboxes))
-    usable &= score < np.inf
-    if not usable.all():
-        frame_ix, cell_ix, score, corners = frame_ix[usable], cell_ix[usable], score[usable], corners[usable]
-    order = surest(frame_ix, score, spec.max_detections)
-    frame_ix, cell_ix = frame_ix[order], cell_ix[order]
+    score = best[frame_ix, cell_ix]
     near = scores[frame_ix[:, None], :, around[cell_ix]]
-    class_scores, item_ix = _around(near), near[:, SELF].argmax(axis=1)
-    return Found(frame_ix, bounded(score[order]), corners[order], class_scores, item_ix)
+    class_scores = np.fmax.reduce(near, axis=1, initial=0.0)
+    if class_scores.max() > 1.0:
+        usable &= score < np.inf
+        class_scores = _bounded(near)
+    found = Found(frame_ix, score, corners, class_scores, near[:, SELF].argmax(axis=1))
+    single = frame_ix.size == 1 or (frame_ix[1:] > frame_ix[:-1]).all()
+    return found if single and usable.all() else _best(found, usable, spec.max_detections)
+
+
+def _best(found: Found, usable: Flags, most: int) -> Found:
+    """Leave out what is not usable, and put the surest of each frame first."""
+    frame_ix, score = found.frame_ix[usable], found.score[usable]
+    order = usable.nonzero()[0][surest(frame_ix, score, most)]
+    return Found(
+        found.frame_ix[order],
+        found.score[order],
+        found.corners[order],
+        found.class_scores[order],
+        found.item_ix[order],
+    )
 
 
 def _outputs(
@@ -76,9 +100,9 @@ def _neighbours(height: int, width: int) -> Indices:
     return np.asarray(near_rows * width + near_columns)
 
 
-def _around(near: Tensor) -> Tensor:
-    """Each class's score near a cell, K x C: some heads suppress each class on its own, one cell apart."""
-    if not np.isfinite(near).all():
-        # A neighbour's score that is not a number says nothing about this cell, whose own are numbers.
-        near = np.where(np.isfinite(near), near, ZERO)
-    return bounded(np.maximum.reduce(near, axis=1))
+def _bounded(near: Tensor) -> Tensor:
+    """Each class's score near a cell, K x C, where some are beyond one or not finite.
+
+    A neighbour's score that is not a number says nothing about the cell, whose own are numbers.
+    """
+    return bounded(np.where(np.isfinite(near), near, ZERO).max(axis=1))

@@ -32,7 +32,7 @@ class Found:
 
     Attributes:
         frame_ix: K, which frame.
-        score: K, 0..1.
+        score: K, 0..1 or a rounding more.
         corners: K x 4, x0 y0 x1 y1 as fractions of the frame, cut to it.
         class_scores: K x C, 0..1.
         item_ix: K, the class.
@@ -71,11 +71,10 @@ def on_frames(centred: Tensor, frame_ix: Indices, letterboxes: Sequence[Letterbo
     if not np.isfinite(centred).all():
         finite = np.asarray(np.isfinite(centred).all(axis=1))
         centred = np.where(finite[:, None], centred, ZERO)
-    origin, size = _lying(tuple(letterboxes))
-    corners = centred.astype(np.float64) @ TO_CORNERS
-    corners -= origin[frame_ix]
-    corners /= size[frame_ix]
-    return np.asarray(corners, np.float64)
+    matrix, shift = _to_frames(tuple(letterboxes))
+    if len(matrix) == 1:
+        return np.asarray(centred @ matrix[0] + shift[0])
+    return np.asarray((centred[:, None, :] @ matrix[frame_ix])[:, 0] + shift[frame_ix])
 
 
 def cut(corners: Boxes) -> tuple[Boxes, Flags]:
@@ -85,11 +84,16 @@ def cut(corners: Boxes) -> tuple[Boxes, Flags]:
 
 
 @lru_cache(maxsize=64)
-def _lying(letterboxes: tuple[Letterbox, ...]) -> tuple[Boxes, Boxes]:
-    """Return origin and size of each frame in the input, n x 4 each: cameras seldom change them."""
-    origin = [(box.x, box.y, box.x, box.y) for box in letterboxes]
-    size = [(box.width, box.height, box.width, box.height) for box in letterboxes]
-    return np.array(origin), np.array(size)
+def _to_frames(letterboxes: tuple[Letterbox, ...]) -> tuple[Boxes, Boxes]:
+    """Return for each frame the matrix and the shift from centre and size to its corners, n x 4 (x 4).
+
+    Cameras seldom change their letterbox, and mostly all have the same: then n is 1.
+    """
+    if len(set(letterboxes)) == 1:
+        letterboxes = letterboxes[:1]
+    size = np.array([(box.width, box.height) * 2 for box in letterboxes]).reshape(-1, 4)
+    origin = np.array([(box.x, box.y) * 2 for box in letterboxes]).reshape(-1, 4)
+    return TO_CORNERS / size[:, None, :], -origin / size
 
 
 def surest(frame_ix: Indices, score: Tensor, most: int | None = None) -> Indices:
@@ -119,7 +123,8 @@ def detections_of(found: Found | None, frames: int) -> list[list[Detection]]:
         strict=True,
     )
     for frame_ix, item_ix, score, box, class_scores in columns:
-        detections[frame_ix].append(Detection(item_ix, score, tuple(box), class_scores))
+        # Half precision rounds a little beyond one.
+        detections[frame_ix].append(Detection(item_ix, min(score, 1.0), tuple(box), class_scores))
     return detections
 
 
