@@ -17,8 +17,8 @@ pytestmark = pytest.mark.training
 
 # Learns little, but enough to find something: what finds nothing cannot be measured.
 TINY = TrainSettings(
-    scenes=40,
-    epochs=14,
+    scenes=48,
+    epochs=28,
     batch=8,
     width=8,
     threads=1,

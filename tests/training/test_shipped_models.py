@@ -22,8 +22,8 @@ from fleet_agent.manifest import ModelManifest, Precision, load_manifest
 from fleet_agent.ports import SystemClock
 from fleet_agent.preprocess import Preprocessor
 from training import measure
-from training.dataset import as_input, shrink
-from training.held_out import HeldOut, render_held_out
+from training.dataset import SceneSet, as_input, held_out_views, render_set, shrink
+from training.held_out import CONDITIONS, render_events
 from training.interface import CLASSES
 from training.measure import Events
 from training.model_card import card_text
@@ -35,8 +35,8 @@ VERSIONS = tuple(RECIPES)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # Seeds that neither training nor the published scores use.
 SEED = 424_242
-# What all models together may weigh in the repository and in the installed package.
-MOST_BYTES = 6_000_000
+# What all models together may weigh in the installed package.
+MOST_BYTES = 7_500_000
 
 every_version = pytest.mark.parametrize("version", VERSIONS)
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
@@ -60,16 +60,17 @@ def models(manifests: dict[str, ModelManifest]) -> Iterator[dict[str, OnnxRuntim
 
 
 @pytest.fixture(scope="module")
-def held_out() -> HeldOut:
-    """A few scenes that nobody has seen."""
-    return render_held_out(frames=160, events=40, seed=SEED)
+def scenes() -> SceneSet:
+    """A few scenes that nobody has seen, in all lights."""
+    return render_set(SceneSampler(), 120, SEED, held_out_views())
 
 
 @pytest.fixture(scope="module")
-def events(models: dict[str, OnnxRuntimeModel], held_out: HeldOut) -> dict[str, dict[str, Events]]:
-    """What each model sees of the events, by version and light."""
+def events(models: dict[str, OnnxRuntimeModel]) -> dict[str, dict[str, Events]]:
+    """What each model sees of fresh events, two of each item, by version and light."""
+    shown = {name: render_events(CONDITIONS[name], 40, SEED + 1) for name in ("ordinary", "dim")}
     return {
-        version: {name: measure.show(model, held_out.events[name]) for name in ("ordinary", "dim")}
+        version: {name: measure.show(model, views) for name, views in shown.items()}
         for version, model in models.items()
     }
 
@@ -293,27 +294,33 @@ def test_held_out_scenes_reach_the_floor(
     version: str,
     models: dict[str, OnnxRuntimeModel],
     manifests: dict[str, ModelManifest],
-    held_out: HeldOut,
+    scenes: SceneSet,
     events: dict[str, dict[str, Events]],
 ) -> None:
     """Freshly rendered scenes of an unused seed score what we promise, and probabilities are honest."""
-    value = measure.map50(models[version], held_out.all_lights)
+    value = measure.map50(models[version], scenes)
     assert value > {"v1": 0.82, "v2": 0.86}[version]
     assert value > manifests[version].scores["map50"] - 0.12
     assert recall(events[version]["ordinary"]) > 0.88
     assert measure.top1(events[version]["ordinary"], 3, manifests[version].temperature) > 0.93
     assert measure.view_calibration(events[version]["ordinary"], manifests[version].temperature) < 0.10
-    assert measure.false_alarm_rate(models[version], held_out.calm) < 0.15
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_an_empty_cart_is_mostly_left_alone(version: str, models: dict[str, OnnxRuntimeModel]) -> None:
+    """Calm carts and empty hands seldom look like an item."""
+    calm = render_set(SceneSampler(calm_share=0.5, empty_hand_share=0.5), 60, SEED + 2, held_out_views())
+    assert measure.false_alarm_rate(models[version], calm) < 0.15
 
 
 def test_v2_is_better_than_v1(
     models: dict[str, OnnxRuntimeModel],
     manifests: dict[str, ModelManifest],
-    held_out: HeldOut,
+    scenes: SceneSet,
     events: dict[str, dict[str, Events]],
 ) -> None:
     """On fresh scenes as in the manifests: more items found, more of them rightly named in dim light."""
-    assert measure.map50(models["v2"], held_out.all_lights) > measure.map50(models["v1"], held_out.all_lights)
+    assert measure.map50(models["v2"], scenes) > measure.map50(models["v1"], scenes)
     assert recall(events["v2"]["dim"]) > recall(events["v1"]["dim"])
     first, second = manifests["v1"].scores, manifests["v2"].scores
     for name in ("map50", "map50_dim", "top1_ordinary_1_cameras", "top1_dim_1_cameras"):
