@@ -6,6 +6,7 @@ transport's own. All of them sleep until something happens.
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
@@ -13,7 +14,7 @@ import structlog
 from fleet_agent.basket.basket import make_basket
 from fleet_agent.basket.checkout import Checkout
 from fleet_agent.config import CartConfig
-from fleet_agent.decider import Decider
+from fleet_agent.decider import Decider, Renewal
 from fleet_agent.delivery import Delivery
 from fleet_agent.events import ItemEvent, Label, Session, heard_by_row
 from fleet_agent.frame_buffer import FrameBuffer
@@ -62,7 +63,7 @@ class Agent:
         scale: Opened and closed by the agent's scale thread; None for a cart without scale, which
             reports telemetry and never an item event.
         engine: Ready to run, with a row of input per camera; the agent's deciding thread owns it until
-            `stop`. The caller closes it.
+            `stop`. `close_engine` closes it, or whoever made it.
         manifest: Of the engine's model.
         spool: Of this cart alone. The caller closes it after `stop`.
         transport: The way to the broker.
@@ -71,6 +72,7 @@ class Agent:
             thread; must not block.
         surroundings: Who is told how the agent is, and what happens when it hangs; None: nobody and
             nothing, as is right for one of many agents in a process.
+        telemetry: Counts; None: a new one. A caller that counted before there was an agent hands in its own.
     """
 
     def __init__(
@@ -86,16 +88,18 @@ class Agent:
         clock: Clock,
         on_event: Callable[[ItemEvent], None] | None = None,
         surroundings: Surroundings | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._config = config
+        self._manifest = manifest
         self._spool = spool
         self._transport = transport
         self._clock = clock
         self._stopping = clock.event()
         self._stopped = False
-        self._telemetry = Telemetry()
+        self._telemetry = telemetry or Telemetry()
         self._beats = Heartbeats(clock)
-        self._identity = _identity(config, cameras, manifest, spool)
+        self._identity = _identity(config, cameras, manifest, spool, engine)
         on_row = heard_by_row(on_event)
         self._reporter = Reporter(
             self._identity,
@@ -109,7 +113,7 @@ class Agent:
         self._engine = GuardedEngine(engine, self._beats, config.health.stuck_decider_s)
         self._decider = Decider(
             config,
-            vision=Vision(self._engine, manifest, telemetry=self._telemetry, clock=clock),
+            vision=self._vision(),
             buffers=self._buffers,
             telemetry=self._telemetry,
             reporter=self._reporter,
@@ -253,6 +257,31 @@ class Agent:
         self._decider_thread.join(timeout_s)
         return not self._decider_thread.is_alive()
 
+    def use_engine(self, engine: PerceptionEngine) -> None:
+        """Run another engine of the same model from the next look on; the one before is closed.
+
+        Returns at once: the deciding thread changes over between two looks, and a new birth tells it.
+
+        Args:
+            engine: Ready to run, with a row of input per camera; it belongs to the agent from now on.
+        """
+
+        def make() -> Vision:
+            self._engine.replace(engine)
+            self._identity = replace(self._identity, engine=str(engine.info))
+            log.info("engine renewed", cart=self._config.cart, engine=str(engine.info))
+            self._transport.renew()
+            return self._vision()
+
+        self._decider.renew_vision(Renewal(make))
+
+    def close_engine(self) -> None:
+        """Close whatever engine runs by now; after `stop`."""
+        self._engine.close()
+
+    def _vision(self) -> Vision:
+        return Vision(self._engine, self._manifest, telemetry=self._telemetry, clock=self._clock)
+
     def begin_session(self, session_id: str | None) -> None:
         """Name the shopping trip that coming events belong to; None ends it."""
         self._reporter.session_id = session_id
@@ -269,7 +298,11 @@ class Agent:
 
 
 def _identity(
-    config: CartConfig, cameras: Sequence[CameraSource], manifest: ModelManifest, spool: Spool
+    config: CartConfig,
+    cameras: Sequence[CameraSource],
+    manifest: ModelManifest,
+    spool: Spool,
+    engine: PerceptionEngine,
 ) -> Identity:
     return Identity(
         store=config.store,
@@ -280,4 +313,5 @@ def _identity(
         sim=config.simulated,
         cameras=tuple(camera.name for camera in cameras),
         hw=config.hardware or hardware_name(),
+        engine=str(engine.info),
     )

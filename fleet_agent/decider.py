@@ -6,6 +6,7 @@ It sleeps until a frame is wanted, a weight change has settled, or a window ends
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
@@ -35,6 +36,17 @@ log = structlog.get_logger()
 
 # Idle looks remembered per camera: the newest from before a movement is what was there already.
 IDLE_LOOKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A way to another network of the same model.
+
+    Attributes:
+        make: Called by the deciding thread, which owns what it returns.
+    """
+
+    make: Callable[[], Vision]
 
 
 class Decider:
@@ -77,7 +89,7 @@ class Decider:
         self._poked = False
         self._stopping = False
         # What the deciding thread has to deal with, in the order in which it happened.
-        self._inbox: deque[WeightChange | Label | Session] = deque()
+        self._inbox: deque[WeightChange | Label | Session | Renewal] = deque()
         self._moving_since_s: float | None = None
         self._settled_s = -math.inf
         fps = config.model.idle_inference_fps
@@ -115,6 +127,11 @@ class Decider:
     def on_told(self, said: Label | Session) -> None:
         """Note what people said: the truth about an event, or that a trip begins or ends."""
         self._inbox.append(said)
+        self._poke()
+
+    def renew_vision(self, renewal: Renewal) -> None:
+        """Look through another network from the next look on."""
+        self._inbox.append(renewal)
         self._poke()
 
     def set_pace(self, pace: Pace) -> None:
@@ -157,9 +174,12 @@ class Decider:
             elif not self._look(now_s):
                 self._sleep(now_s)
 
-    def _deal_with(self, news: WeightChange | Label | Session) -> None:
+    def _deal_with(self, news: WeightChange | Label | Session | Renewal) -> None:
         if isinstance(news, WeightChange):
             self._decide(news)
+        elif isinstance(news, Renewal):
+            self._heartbeat("renew", 0.0)
+            self._vision = news.make()
         else:
             self._checkout.hear(news)
 

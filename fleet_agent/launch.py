@@ -1,40 +1,40 @@
 """From a configuration to the parts of a running cart: used by the command line, `check` and tests."""
 
+import threading
 from pathlib import Path
 
 import cv2
+import structlog
 
+from fleet_agent.activation.opening import start, without_store
+from fleet_agent.activation.outcomes import Activated, ActivationProgress
 from fleet_agent.agent import Agent
 from fleet_agent.cameras import make_camera
 from fleet_agent.config import CartConfig
 from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
-from fleet_agent.errors import ManifestError
+from fleet_agent.errors import ActivationError
 from fleet_agent.health.process import process_surroundings, safe_config
 from fleet_agent.manifest import load_manifest
 from fleet_agent.ports import Clock, SystemClock
 from fleet_agent.scales import make_scale
 from fleet_agent.spool import Spool
+from fleet_agent.telemetry import Telemetry
 from fleet_agent.transport_mqtt import MqttTransport
 
+log = structlog.get_logger()
+
 SHIPPED_MODELS = Path(__file__).parent / "models"
+# Of the models in the repository, the one that carts run unless they are told otherwise.
+SHIPPED_MODEL = SHIPPED_MODELS / "v1"
 
 
 def model_directory(config: CartConfig) -> Path:
-    """Return the folder of the model that a cart should run.
-
-    Raises:
-        ManifestError: none is named and none is shipped.
-    """
-    if config.model.directory:
-        return Path(config.model.directory)
-    shipped = sorted(path.parent for path in SHIPPED_MODELS.glob("*/manifest.json"))
-    if not shipped:
-        raise ManifestError(f"no model is shipped in {SHIPPED_MODELS}: set model.directory")
-    return shipped[0]
+    """Return the folder of the model that a cart starts with when its store holds none."""
+    return Path(config.model.directory) if config.model.directory else SHIPPED_MODEL
 
 
 def load_model(directory: Path, *, threads: int = 1) -> OnnxRuntimeModel:
-    """Load a model's folder and warm it up.
+    """Load a model's folder into ONNX Runtime and warm it up.
 
     Raises:
         ManifestError: its manifest is missing or wrong.
@@ -52,6 +52,9 @@ def client_id(config: CartConfig) -> str:
 class Cart:
     """One cart as its configuration describes it: opens all its parts, and closes them.
 
+    It starts with the best engine that is ready and serves; a better one (the plan of a first start, a
+    plan that was lost) is made meanwhile in a child process, held against the reference, and taken over.
+
     Args:
         config: Settings.
         clock: Time.
@@ -66,30 +69,73 @@ class Cart:
         clock = clock or SystemClock()
         # Before anything that may crash: a loop of crashes ends in safe mode.
         surroundings = process_surroundings(config, clock)
-        if surroundings.started is not None and surroundings.started.safe_mode:
+        safe = surroundings.started is not None and surroundings.started.safe_mode
+        if safe:
             config = safe_config(config)
         transport = MqttTransport(config.mqtt, client_id=client_id(config), clock=clock)
         scale = make_scale(config.scale, clock)
-        self._model = load_model(model_directory(config), threads=config.model.threads)
+        telemetry = Telemetry()
+        base = model_directory(config)
         self._spool = Spool(Path(config.spool.path), config.spool, owner=f"{config.store}/{config.cart}")
+        started = (
+            without_store(config, base, "safe mode")
+            if safe
+            else start(config, base, clock=clock, on_count=telemetry.count, on_progress=_log_progress)
+        )
+        self._activator = started.activator
+        self._pending = started.opened.pending
+        self._cancelled = threading.Event()
+        self._activation: threading.Thread | None = None
+        self._digest = started.opened.manifest.digest
         self.agent = Agent(
             config,
             cameras=[make_camera(camera, clock) for camera in config.cameras],
             scale=scale,
-            engine=self._model.engine(len(config.cameras)),
-            manifest=self._model.manifest,
+            engine=started.opened.engine,
+            manifest=started.opened.manifest,
             spool=self._spool,
             transport=transport,
             clock=clock,
             surroundings=surroundings,
+            telemetry=telemetry,
         )
 
     def start(self) -> None:
-        """Start the cart."""
+        """Start the cart, and make the better engine if one is pending."""
         self.agent.start()
+        if self._activator is not None and self._pending is not None:
+            self._activation = self._activator.activate_in_background(
+                self._pending, self._on_activated, cancelled=self._cancelled
+            )
+
+    def _on_activated(self, outcome: Activated | ActivationError) -> None:
+        if isinstance(outcome, ActivationError):
+            return  # logged and counted; what runs goes on
+        if outcome.manifest.digest == self._digest:
+            self.agent.use_engine(outcome.engine)
+        else:
+            # Another model may have other classes: the basket and its books begin anew with the next start.
+            log.info("model_runs_from_the_next_start", model=outcome.manifest.digest)
+            outcome.engine.close()
 
     def stop(self, timeout_s: float) -> None:
-        """Stop the cart and close everything."""
+        """Stop the cart and close everything; an activation that is under way is given up."""
+        self._cancelled.set()
         self.agent.stop(timeout_s)
+        if self._activation is not None:
+            self._activation.join(timeout_s)
         self._spool.close()
-        self._model.close()
+        self.agent.close_engine()
+        if self._activator is not None:
+            self._activator.close()
+
+
+def _log_progress(progress: ActivationProgress) -> None:
+    log.info(
+        "activation",
+        model=progress.model[:16],
+        stage=progress.stage,
+        phase=progress.phase,
+        step=progress.step,
+        of=progress.of,
+    )

@@ -8,7 +8,6 @@ queue is not used, because it is lost with the process.
 import selectors
 import socket
 import ssl
-import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -172,12 +171,12 @@ class Connection:
         if not self._granted:
             raise AccessRefusedError(f"{self._address}: may not read {topic}: {self._why_not_granted}")
 
-    def serve(self, outbox: Outbox, stopping: threading.Event) -> None:
-        """Send and receive until the connection breaks or the stop comes."""
+    def serve(self, outbox: Outbox, over: Callable[[], bool]) -> None:
+        """Send and receive until the connection breaks or it is over."""
         self._hand_over(outbox)
         self._publish(outbox.on_connected())
         alive = True
-        while alive and not stopping.is_set():
+        while alive and not over():
             now_s = self._dial.clock.monotonic_s()
             for message in outbox.take(now_s):
                 self._publish(message)

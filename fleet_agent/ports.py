@@ -198,6 +198,9 @@ class Transport(Protocol):
     def wake(self) -> None:
         """Say that the outbox has something new. Any thread; never blocks."""
 
+    def renew(self) -> None:
+        """Connect again, so that a new birth tells who the cart is by now. Any thread; never blocks."""
+
     def stop(self, timeout_s: float) -> None:
         """Send what the outbox gives now, say farewell, and end the thread."""
 

@@ -121,6 +121,14 @@ class MemoryTransport:
                     return
                 self._outbox.on_received(self._cloud.watermark())
 
+    def renew(self) -> None:
+        """Be born again."""
+        with self._lock:
+            if self._outbox is not None:
+                self._outbox.plan_connection()
+                self._cloud.receive(self._outbox.on_connected())
+        self.wake()
+
     def stop(self, timeout_s: float) -> None:  # noqa: ARG002  # nothing to wait for
         """Say farewell."""
         self.wake()

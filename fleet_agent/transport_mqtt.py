@@ -74,6 +74,7 @@ class MqttTransport:
         for end in (self._wake_read, self._wake_write):
             end.settimeout(0.0)  # never blocks
         self._stopping = threading.Event()
+        self._renewing = threading.Event()
         self._stop_deadline_s = float("inf")
         self._connected = False
         self._thread: threading.Thread | None = None
@@ -98,6 +99,11 @@ class MqttTransport:
         """Say that the outbox has something new. Any thread; never blocks."""
         with suppress(OSError):  # full: a wake-up is waiting already; closed: nobody listens
             self._wake_write.send(b"w")
+
+    def renew(self) -> None:
+        """Connect again, so that a new birth tells who the cart is by now. Any thread; never blocks."""
+        self._renewing.set()
+        self.wake()
 
     def stop(self, timeout_s: float) -> None:
         """Send what the outbox gives now, say farewell, and end the thread."""
@@ -164,9 +170,12 @@ class MqttTransport:
                 log.exception("transport failed", client=self._client_id)
             if self._clock.monotonic_s() - began_s >= STEADY_S:
                 failures = 0
+            if self._renewing.is_set():  # we left, the broker did nothing wrong
+                continue
             self._stopping.wait(self._backoff_s(failures))
 
     def _connect_and_serve(self, outbox: Outbox) -> None:
+        self._renewing.clear()
         plan = outbox.plan_connection()
         connection = self._connection(plan)
         try:
@@ -174,7 +183,7 @@ class MqttTransport:
             self._subscribe(connection, plan.subscribe, outbox)
             self._connected = True
             log.info("connected", client=self._client_id, mqtt=self.protocol)
-            connection.serve(outbox, self._stopping)
+            connection.serve(outbox, lambda: self._stopping.is_set() or self._renewing.is_set())
             if self._stopping.is_set():
                 connection.leave(outbox, self._stop_deadline_s)
         except UnansweredError as error:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fleet_agent.events import ItemEvent, Label
 from fleet_agent.telemetry import Counts
+from fleet_protocol.fields import SHORT_TEXT_CHARACTERS
 from fleet_protocol.messages import CartState, EventColumns, Events, HeldFrom, Window
 
 
@@ -21,6 +22,7 @@ class Identity:
         sim: Whether all of it is simulated.
         cameras: Their names.
         hw: What the cart is made of.
+        engine: What runs the model.
     """
 
     store: str
@@ -31,6 +33,7 @@ class Identity:
     sim: bool
     cameras: tuple[str, ...]
     hw: str
+    engine: str = ""
 
     def envelope(self, seq: int) -> dict[str, Any]:
         """Return the fields that every message has."""
@@ -127,6 +130,7 @@ def state_message(
         sim=identity.sim,
         cameras=list(identity.cameras),
         hw=identity.hw,
+        engine=identity.engine[:SHORT_TEXT_CHARACTERS],
         held=held,
     )
 

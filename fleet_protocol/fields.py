@@ -17,7 +17,8 @@ EpochMs = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 OffsetMs = Annotated[int, Meta(ge=-315_360_000_000, le=315_360_000_000)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 # Free text of a cart is bounded: one message cannot fill a column.
-ShortText = Annotated[str, Meta(max_length=64)]
+SHORT_TEXT_CHARACTERS = 64
+ShortText = Annotated[str, Meta(max_length=SHORT_TEXT_CHARACTERS)]
 Text = Annotated[str, Meta(max_length=500)]
 # `name` or `name/camera`.
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}(/[a-z0-9][a-z0-9_-]{0,31})?\Z")]

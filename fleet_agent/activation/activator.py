@@ -84,18 +84,23 @@ class Activator:
         return activated
 
     def activate_in_background(
-        self, directory: Path, on_done: Callable[[Activated | ActivationError], None]
+        self,
+        directory: Path,
+        on_done: Callable[[Activated | ActivationError], None],
+        *,
+        cancelled: threading.Event | None = None,
     ) -> threading.Thread:
         """Start `activate` in a thread of its own.
 
         Args:
             directory: The model's folder.
             on_done: Called in that thread with what came of it.
+            cancelled: Set by another thread to end it.
         """
 
         def work() -> None:
             try:
-                on_done(self.activate(directory))
+                on_done(self.activate(directory, cancelled=cancelled))
             except ActivationError as error:
                 on_done(error)
 

@@ -119,26 +119,30 @@ class Boot:
             self._pass_over("backend", f"it was activated for {slot.backend}, and this is {backend.name}")
             return self._stand_in(model)
         try:
-            engine = self._open_engine(backend, model, slot.precision, self._plan(model, slot))
+            plan, wanted = self._plan(model, slot)
+            engine = self._open_engine(backend, model, slot.precision, plan)
         except Exception as error:  # noqa: BLE001  # a runtime that fails costs speed, not sight
             self._pass_over("plan" if slot.plan else "engine", reason(error))
             return self._stand_in(model)
-        return _Running(engine, model.manifest, model.directory, wanted=True)
+        return _Running(engine, model.manifest, model.directory, wanted)
 
     def _stand_in(self, model: StoredModel) -> _Running:
         engine = self._open_engine(self._with.reference, model, "fp32", None)
         return _Running(engine, model.manifest, model.directory, wanted=False)
 
-    def _plan(self, model: StoredModel, slot: Slot) -> Path | None:
-        """Find the plan of a slot for the machine as it is now."""
+    def _plan(self, model: StoredModel, slot: Slot) -> tuple[Path | None, bool]:
+        """Find the plan of a slot for the machine as it is now, and say whether it is the one wanted."""
         settings = replace(self._with.settings, precision=slot.precision)
         request = plan_request(model, settings)
         if self._with.backend.build_command(request) is None:
-            return None
-        cached = self._with.plans.find(plan_key(self._with.backend, request))
+            return None, True
+        key, plans = plan_key(self._with.backend, request), self._with.plans
+        wanted = plans.find(key)
+        # A builder told to search longer does not make the plan it built before wrong.
+        cached = wanted or (plans.find_older(key, slot.plan) if slot.plan else None)
         if cached is None:
             raise EngineError("its plan is lost, or is of another machine or runtime")
-        return cached.path
+        return cached.path, wanted is not None
 
     def _open_engine(
         self, backend: Backend, model: StoredModel, precision: Precision, plan: Path | None

@@ -62,7 +62,7 @@ def start(
     except StoreError as error:
         on_count("activation/fallback_store")
         log.warning("fallback_at_boot", what="store", why=str(error))
-        return Started(_open_without_store(config, base, Fallback("store", str(error))), None)
+        return without_store(config, base, str(error))
     try:
         return Started(activator.open_at_boot(), activator)
     except BaseException:
@@ -147,12 +147,22 @@ def _settings(config: CartConfig) -> TrialSettings:
     )
 
 
-def _open_without_store(config: CartConfig, base: Path, why: Fallback) -> Opened:
+def without_store(config: CartConfig, base: Path, why: str) -> Started:
+    """Open the base model on ONNX Runtime, without looking at the store: in need, and in safe mode.
+
+    Args:
+        config: Settings.
+        base: Folder of the configured or shipped model.
+        why: One sentence.
+
+    Raises:
+        ModelError: it cannot be opened.
+    """
     manifest = load_manifest(base)
     engine = OnnxRuntimeBackend(threads=config.model.threads).open(
         base, manifest, precision="fp32", cameras=max(1, len(config.cameras))
     )
-    return Opened(engine, manifest, base, "base", (why,), None, None)
+    return Started(Opened(engine, manifest, base, "base", (Fallback("store", why),), None, None), None)
 
 
 def _silent(_: ActivationProgress) -> None:

@@ -175,6 +175,12 @@ class GuardedEngine:
         self._failing = False
         return outputs
 
+    def replace(self, engine: PerceptionEngine) -> None:
+        """Run another network from now on and close the one before. Only the thread that runs it may call."""
+        before, self._engine = self._engine, engine
+        self._failing = False
+        before.close()
+
     def close(self) -> None:
         """Give back memory and devices."""
         self._engine.close()

@@ -10,7 +10,7 @@ An entry is a folder that gets its name when it is whole. One process owns the c
 import os
 import re
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,9 @@ from fleet_agent.ports import Clock
 
 SIDECAR = "plan.json"
 MAX_SIDECAR_BYTES = 65_536
+_UNREADABLE = (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# Parts of a key that change how fast a plan is, and not whether it is right.
+EFFORT = ("optimization_level", "workspace_mb")
 # Other folders that runtimes keep here are theirs.
 _KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -75,7 +78,7 @@ class PlanCache:
         folder: Of the plans; made if it is not there.
         capacity_bytes: Most bytes of plans; the pinned ones may be more.
         clock: For the order of use and the time-out of a build.
-        on_count: Called with a counter's name: `plans/hit`, `plans/absent`, `plans/corrupt`,
+        on_count: Called with a counter's name: `plans/hit`, `plans/older`, `plans/absent`, `plans/corrupt`,
             `plans/truncated`, `plans/foreign`, `plans/unreadable`, `plans/built`, `plans/evicted`,
             `plans/leftover`, `plans/build_<cause>`.
 
@@ -101,13 +104,30 @@ class PlanCache:
         if not entry.is_dir():
             self._count("plans/absent")
             return None
-        cause = _damage(entry, key)
+        cause = _damage(entry, key.document)
         self._count(f"plans/{cause or 'hit'}")
         if cause:
             self.drop(key.digest)
             return None
         self._touch(entry)
         return CachedPlan(_plan(entry), key.digest, fresh=False)
+
+    def find_older(self, key: PlanKey, digest: str) -> CachedPlan | None:
+        """Return a plan that serves until the one of `key` is built: only the builder's effort differs.
+
+        Args:
+            key: Of the plan that is wanted.
+            digest: Of the plan that was used so far.
+        """
+        entry = self._folder / digest
+        with suppress(*_UNREADABLE):
+            older = _read_sidecar(entry).key
+            document = {**key.document, **{part: older.get(part) for part in EFFORT}}
+            if not _damage(entry, document):
+                self._count("plans/older")
+                self._touch(entry)
+                return CachedPlan(_plan(entry), digest, fresh=False)
+        return None
 
     def build(
         self,
@@ -216,18 +236,22 @@ def _plan(entry: Path) -> Path:
     return entry / f"{entry.name}.plan"
 
 
-def _damage(entry: Path, key: PlanKey) -> str:
-    """Say what is wrong with an entry; empty: nothing."""
+def _damage(entry: Path, document: Mapping[str, Any]) -> str:
+    """Say what is wrong with an entry that should be of a key; empty: nothing."""
     try:
-        with (entry / SIDECAR).open("rb") as file:
-            sidecar = msgspec.json.decode(file.read(MAX_SIDECAR_BYTES), type=Sidecar)
-        if sidecar.key != key.document:
+        sidecar = _read_sidecar(entry)
+        if sidecar.key != document:
             return "foreign"
         if _plan(entry).stat().st_size != sidecar.size_bytes:
             return "truncated"
         return "" if durable.file_sha256(_plan(entry)) == sidecar.sha256 else "corrupt"
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return "unreadable"
+
+
+def _read_sidecar(entry: Path) -> Sidecar:
+    with (entry / SIDECAR).open("rb") as file:
+        return msgspec.json.decode(file.read(MAX_SIDECAR_BYTES), type=Sidecar)
 
 
 def _size(entry: Path) -> int:
