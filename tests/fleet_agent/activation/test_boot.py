@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from fleet_agent.activation.outcomes import Opened
 from fleet_agent.activation.slots import MAX_FAILURES, begin, count_failure
 from fleet_agent.engines.onnxruntime_backend import OnnxRuntimeBackend
 from fleet_agent.errors import ModelError
-from tests.fleet_agent.activation.carts import ITEMS_SHOWN, CartOnBench, items_seen
+from tests.fleet_agent.activation.carts import ITEMS_SHOWN, SETTINGS, CartOnBench, items_seen
 from tests.fleet_agent.activation.copying import CopyingBackend
 from tests.fleet_agent.activation.models import network, write_model
 
@@ -99,6 +100,20 @@ def test_a_plan_of_another_runtime_is_built_anew(cart: CartOnBench) -> None:
     again.activator.activate(opened.pending).engine.close()
     again, opened = boot(again)
     assert opened.fallbacks == ()
+    again.close()
+
+
+def test_a_plan_built_with_less_effort_serves_until_the_new_one_is_built(cart: CartOnBench) -> None:
+    """Changing the builder's settings never sends a cart to the slow engine; changing its cameras must."""
+    again, opened = boot(cart, settings=replace(SETTINGS, optimization_level=5, workspace_mb=64))
+    assert (opened.source, opened.fallbacks) == ("current", ())
+    assert again.counted["plans/older"] == 1
+    assert opened.pending == current_model(again)
+    again.activator.activate(opened.pending).engine.close()
+    again, opened = boot(again)
+    assert (opened.pending, again.counted["plans/hit"]) == (None, 1)
+    again, opened = boot(again, settings=replace(SETTINGS, cameras=3))
+    assert opened.fallbacks[0].what == "plan"
     again.close()
 
 
