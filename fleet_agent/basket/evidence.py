@@ -9,8 +9,10 @@ frames whose errors go together, as the effective sample size of equicorrelated 
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,14 +77,14 @@ def views_of(
     if not moved:
         return None
     frames = [frame for _, frame in moved]
-    seeing, counts = np.unique([camera for camera, _ in moved], return_counts=True)
+    counts = Counter(camera for camera, _ in moved)
     scores = _best_scores(frames, classes)
-    beta = 1.0 / (1.0 + (counts - 1) * config.frame_correlation)
+    betas = [1.0 / (1.0 + (n - 1) * config.frame_correlation) for n in counts.values() for _ in range(n)]
     return Views(
-        cameras=tuple(evidence[camera].camera for camera in seeing),
-        starts=np.cumsum(counts) - counts,
+        cameras=tuple(evidence[camera].camera for camera in counts),
+        starts=np.array([0, *accumulate(counts.values())][:-1]),
         logs=_log_softmax(np.log(scores / (1.0 - scores)) / temperature),
-        weights=scores.max(axis=1) * np.repeat(beta, counts),
+        weights=scores.max(axis=1) * betas,
         named=np.array(sorted({detection.item_ix for frame in frames for detection in frame})),
     )
 
@@ -90,12 +92,13 @@ def views_of(
 def _best_scores(frames: Sequence[Sequence[Detection]], classes: int) -> Floats:
     """Return the best clipped score of each class in each frame, float64 (F, K)."""
     rows = [detection.class_scores for frame in frames for detection in frame]
-    lengths = np.fromiter((len(frame) for frame in frames), np.intp, len(frames))
-    flat = np.concatenate(rows, dtype=np.float64).reshape(len(rows), classes)
-    best = np.maximum.reduceat(flat, np.cumsum(lengths) - lengths, axis=0)
-    # A network that is out of its mind gives NaN: it says nothing then, and the other frames still count.
-    clipped: Floats = np.clip(np.nan_to_num(best, nan=SCORE_FLOOR), SCORE_FLOOR, 1.0 - SCORE_FLOOR)
-    return clipped
+    best = np.array(rows, np.float64).reshape(len(rows), classes)
+    if len(rows) > len(frames):
+        starts = [0, *accumulate(len(frame) for frame in frames)][:-1]
+        best = np.maximum.reduceat(best, starts, axis=0)
+    # A network that is out of its mind gives NaN: it says nothing then (of a number and NaN, fmax is the
+    # number), and the other frames still count.
+    return np.fmin(np.fmax(best, SCORE_FLOOR), 1.0 - SCORE_FLOOR)
 
 
 def _log_softmax(logits: Floats) -> Floats:

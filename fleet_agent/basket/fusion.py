@@ -112,14 +112,11 @@ def _choose(posterior: Posterior, config: FusionConfig) -> _Best:
         at = int(posterior.pairs.argmax())
         both = (int(posterior.first[at]), int(posterior.second[at]))
         found.append((float(posterior.pairs[at]), "pair", both, 1))
-    everything = np.concatenate(
-        [posterior.singles.ravel(), posterior.pairs, [posterior.unknown, posterior.shift]]
-    )
-    second, first = np.partition(everything, -2)[-2:]
+    second, first = np.partition(posterior.everything, -2)[-2:].tolist()
     if first == posterior.shift and first < config.accept_posterior:
         found = [one for one in found if one[1] != "shift"]
     p, kind, items, quantity = max(found, key=lambda one: one[0])
-    return _Best(kind, items, quantity, p, max(0.0, p - float(second)))
+    return _Best(kind, items, quantity, p, max(0.0, p - second))
 
 
 def _decision(
@@ -155,7 +152,7 @@ def _cameras(
     p = np.exp(own - own.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     confidence = p[:, list(decided)].sum(axis=1).tolist()
-    disagreeing = sum(int(favourite) not in decided for favourite in p.argmax(axis=1))
+    disagreeing = sum(favourite not in decided for favourite in p.argmax(axis=1).tolist())
     return tuple(zip(views.cameras, confidence, strict=True)), disagreeing
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Posterior:
         pairs: float64 (P,).
         unknown: Of something unknown.
         shift: Of nothing.
+        everything: All of the above in one array.
     """
 
     singles: Floats
@@ -38,10 +39,13 @@ class Posterior:
     pairs: Floats
     unknown: float
     shift: float
+    everything: Floats
 
     def by_item(self) -> Floats:
         """Return the probability that each item moved, float64 (K,); sums to at most 1."""
         by_item: Floats = self.singles.sum(axis=0)
+        if not len(self.pairs):
+            return by_item
         np.add.at(by_item, self.first, self.pairs / 2)
         np.add.at(by_item, self.second, self.pairs / 2)
         return by_item
@@ -74,9 +78,11 @@ def posterior_of(
     nothing = 0.0 if views is None else alpha * log_uniform(classes) * float(views.weights.sum())
     first, second, seen_pairs = _pairs(views, alpha, config)
     known = 1.0 - config.unknown_share - config.shift_share - config.pair_share
-    singles = _log(known * prior.singles()) + log_singles(change_g, weights, config) + vision
-    pairs = _log(config.pair_share * prior.pairs(first, second)) + seen_pairs
-    pairs += log_pairs(change_g, weights, first, second, config)
+    singles = _log_singles_prior(prior, known) + log_singles(change_g, weights, config) + vision
+    pairs = seen_pairs
+    if len(first):
+        pairs = _log(config.pair_share * prior.pairs(first, second)) + seen_pairs
+        pairs += log_pairs(change_g, weights, first, second, config)
     rest = (
         math.log(config.unknown_share) + nothing + log_unknown(config),
         nothing + log_shift(change_g, returning_g, config),
@@ -85,7 +91,7 @@ def posterior_of(
     p = np.exp(joint - joint.max())
     p /= p.sum()
     cut = singles.size
-    return Posterior(p[:cut].reshape(singles.shape), first, second, p[cut:-2], float(p[-2]), float(p[-1]))
+    return Posterior(p[:cut].reshape(singles.shape), first, second, p[cut:-2], float(p[-2]), float(p[-1]), p)
 
 
 def _pairs(views: Views | None, alpha: float, config: FusionConfig) -> tuple[Indices, Indices, Floats]:
@@ -110,6 +116,12 @@ def _pairs(views: Views | None, alpha: float, config: FusionConfig) -> tuple[Ind
 def _triangle(size: int) -> tuple[Indices, Indices]:
     rows, columns = np.triu_indices(size, 1)
     return rows, columns
+
+
+@lru_cache(maxsize=4)
+def _log_singles_prior(prior: Prior, known: float) -> Floats:
+    """Return the log prior of 1 to Q pieces of each item: of most movements it is the same."""
+    return _log(known * prior.singles())
 
 
 def _log(p: Floats) -> Floats:

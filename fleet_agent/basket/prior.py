@@ -12,6 +12,7 @@ known, and large while an asked item is unconfirmed or no trip has begun, when t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +35,11 @@ class Inside:
     complete: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prior:
     """Before the evidence, and before the shares of unknown things, pairs and shifts.
+
+    Two are the same only if they are one object, so that what follows from one can be kept.
 
     Attributes:
         anything: float64 (K,), of the catalogue's items.
@@ -96,10 +99,18 @@ def prior_of(
         inside: What lies in the cart, if that is known.
         anything: Probability of each item of the catalogue; None makes them equal.
     """
-    known = np.full(classes, 1.0 / classes) if anything is None else np.asarray(anything, np.float64)
-    quantity: Floats = np.power(config.multiple_share, np.arange(config.max_quantity), dtype=np.float64)
-    quantity /= quantity.sum()
+    free = _free(classes, config.multiple_share, config.max_quantity)
+    known = free.anything if anything is None else np.asarray(anything, np.float64)
+    quantity = free.quantity
     if not removal or inside is None or inside.pieces.sum() <= 0.0:
-        return Prior(known, quantity, None, 1.0)
+        return free if anything is None else Prior(known, quantity, None, 1.0)
     leak = config.removal_leak if inside.complete else config.open_removal_leak
     return Prior(known, quantity, inside, leak)
+
+
+@lru_cache(maxsize=4)
+def _free(classes: int, multiple_share: float, max_quantity: int) -> Prior:
+    """Return the prior of anything in the catalogue: a cart needs one, again and again."""
+    quantity: Floats = np.power(multiple_share, np.arange(max_quantity), dtype=np.float64)
+    quantity /= quantity.sum()
+    return Prior(np.full(classes, 1.0 / classes), quantity, None, 1.0)

@@ -12,6 +12,7 @@ does). w is the standard deviation of a settled change of nothing, v that of a s
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +28,11 @@ Floats = NDArray[np.float64]
 RETURNING_ODDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ItemWeights:
     """What one piece of each item weighs, in the order of the network's classes.
+
+    Two are the same only if they are one object, so that what follows from one can be kept.
 
     Attributes:
         mean_g: float64 (K,).
@@ -51,8 +54,20 @@ def catalogue_weights(classes: Sequence[ItemClass]) -> ItemWeights:
 
 def log_singles(change_g: float, weights: ItemWeights, config: FusionConfig) -> Floats:
     """Return the log likelihood of 1 to Q pieces of each item, float64 (Q, K)."""
-    n = np.arange(1, config.max_quantity + 1)[:, None]
-    return _log_mixture(abs(change_g) - n * weights.mean_g, n * weights.sd_g**2, config)
+    mean_g, precision, height = _by_quantity(weights, config.max_quantity, config.scale_sd_g)
+    gap_g = mean_g - abs(change_g)
+    share = config.weight_outlier_share
+    normal = np.exp(gap_g * gap_g * precision) * height
+    logs: Floats = np.log((1 - share) * normal + share / config.weight_range_g)
+    return logs
+
+
+@lru_cache(maxsize=4)
+def _by_quantity(weights: ItemWeights, most: int, scale_sd_g: float) -> tuple[Floats, Floats, Floats]:
+    """Return mean, -1 / (2 variance) and the density's height of 1 to Q pieces, float64 (Q, K) each."""
+    n = np.arange(1, most + 1)[:, None]
+    variance = scale_sd_g**2 + n * weights.sd_g**2
+    return n * weights.mean_g, -0.5 / variance, 1.0 / np.sqrt(2 * math.pi * variance)
 
 
 def log_pairs(
