@@ -56,7 +56,10 @@ class _Decoder(_Part, frozen=True, tag_field="kind"):
 
 
 class CenterDecoder(_Decoder, frozen=True, tag="center"):
-    """Peaks of a score map: `scores` B x C x H x W, `boxes` B x 4 x H x W, centred, fractions of the input."""
+    """Peaks of a score map: `scores` B x C x H x W; `boxes` B x 4 x H x W, as fractions of the input.
+
+    `stride` is the number of input pixels per cell.
+    """
 
     stride: Annotated[int, Meta(ge=1, le=128)]
     scores: Text = "scores"

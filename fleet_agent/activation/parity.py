@@ -6,14 +6,20 @@ reference is held to the recording, so that a damaged model is refused although 
 the candidate to the reference, so that a wrong plan is. `judge` is a function of values; `check` runs.
 """
 
-import math
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fleet_agent.activation.golden import Golden
 from fleet_agent.activation.matching import FrameMatch, Sighting, match, overlaps, sightings
-from fleet_agent.activation.observing import Observation, TimedRuns, observe
+from fleet_agent.activation.observing import Observation, observe
+from fleet_agent.activation.reasons import (
+    difference,
+    disagreements,
+    median,
+    not_finite,
+    proves_nothing,
+    too_slow,
+)
 from fleet_agent.manifest import ModelManifest, ParityLimits
 from fleet_agent.perception import PerceptionEngine
 from fleet_agent.ports import Clock
@@ -138,15 +144,15 @@ def judge(
     of_reference = {f.name: f.sightings for f in truth.frames}
     to_reference = [(f.name, match(of_reference[f.name], f.sightings, limits)) for f in seen.frames]
     of_the_model = [
-        *_proves_nothing(golden, to_reference),
-        *_not_finite("the reference", truth.nan_count),
-        *_disagreements("the reference", "the recording of training", to_recording, own_limits, manifest),
+        *proves_nothing(golden, to_reference),
+        *not_finite("the reference", truth.nan_count),
+        *disagreements("the reference", "the recording of training", to_recording, own_limits, manifest),
     ]
     reasons = [
         *of_the_model,
-        *_not_finite("the candidate", seen.nan_count),
-        *_disagreements("the candidate", "the reference", to_reference, limits, manifest),
-        *_too_slow(seen.timed, budget_ms),
+        *not_finite("the candidate", seen.nan_count),
+        *disagreements("the candidate", "the reference", to_reference, limits, manifest),
+        *too_slow(seen.timed, budget_ms),
     ]
     return ParityReport(
         model=manifest.digest,
@@ -158,7 +164,7 @@ def judge(
         to_reference=agreement(found for _, found in to_reference),
         nan_count=seen.nan_count,
         reference_nan_count=truth.nan_count,
-        median_ms=_median(seen.timed),
+        median_ms=median(seen.timed),
         budget_ms=budget_ms,
         runs=len(seen.timed.times_ms),
         reference_passed=not of_the_model,
@@ -182,8 +188,8 @@ def against_recording(
     recorded = {frame.name: sightings(frame.expected) for frame in golden}
     found = [(f.name, match(recorded[f.name], f.sightings, both)) for f in seen.frames]
     reasons = [
-        *_not_finite("the engine", seen.nan_count),
-        *_disagreements("the engine", "the recording of training", found, both, manifest),
+        *not_finite("the engine", seen.nan_count),
+        *disagreements("the engine", "the recording of training", found, both, manifest),
     ]
     return tuple(reasons[:MAX_REASONS])
 
@@ -213,90 +219,10 @@ def agreement(matches: Iterable[FrameMatch]) -> Agreement:
         unmatched=sum(len(entry.lost) for entry in found),
         extra=sum(len(entry.extra) for entry in found),
         swapped=sum(len(entry.swapped) for entry in found),
-        worst_score_difference=max((_difference(pair) for pair in pairs), default=0.0),
+        worst_score_difference=max((difference(pair) for pair in pairs), default=0.0),
         worst_overlap=min((_overlap(pair) for pair in pairs), default=1.0),
     )
 
 
-def _disagreements(
-    who: str,
-    whom: str,
-    matches: Sequence[tuple[str, FrameMatch]],
-    limits: ParityLimits,
-    manifest: ModelManifest,
-) -> list[str]:
-    reasons = _worst_score(who, whom, matches, limits, manifest)
-    wrong = sum(len(found.lost) + len(found.extra) for _, found in matches)
-    if wrong <= limits.max_unmatched:
-        return reasons
-    lost = sum(len(found.lost) for _, found in matches)
-    reasons.append(
-        f"{who} lost {lost} and invented {wrong - lost} detections against {whom}; "
-        f"{limits.max_unmatched} are allowed."
-    )
-    return reasons + [line for name, found in matches for line in _details(who, name, found, manifest)]
-
-
-def _details(who: str, name: str, found: FrameMatch, manifest: ModelManifest) -> list[str]:
-    """Say of one frame what was swapped, lost and invented, a swap once."""
-    swapped = {entry for pair in found.swapped for entry in pair}
-    return [
-        *(f"{who} took {_item(manifest, a)} for {_item(manifest, b)} in {name}." for a, b in found.swapped),
-        *(f"{who} lost {_item(manifest, a)} in {name}." for a in found.lost if a not in swapped),
-        *(f"{who} invented {_item(manifest, b)} in {name}." for b in found.extra if b not in swapped),
-    ]
-
-
-def _worst_score(
-    who: str,
-    whom: str,
-    matches: Sequence[tuple[str, FrameMatch]],
-    limits: ParityLimits,
-    manifest: ModelManifest,
-) -> list[str]:
-    pairs = [(_difference(pair), name, pair) for name, found in matches for pair in found.matched]
-    if not pairs:
-        return []
-    worst, name, (before, after) = max(pairs, key=lambda entry: entry[0])
-    if worst <= limits.max_score_difference:
-        return []
-    scores = f"{who} scores {_item(manifest, before)} in {name} {after.score:.3f}, {whom} {before.score:.3f}"
-    return [f"{scores}; {limits.max_score_difference} apart are allowed."]
-
-
-def _proves_nothing(golden: Sequence[Golden], matches: Sequence[tuple[str, FrameMatch]]) -> list[str]:
-    if not golden:
-        return ["the model has no golden frames, so nothing can be compared."]
-    if not sum(found.required for _, found in matches):
-        return ["the reference sees nothing in any golden frame, so agreeing with it proves nothing."]
-    return []
-
-
-def _not_finite(who: str, count: int) -> list[str]:
-    return [f"{who} puts out {count} values that are not finite."] if count else []
-
-
-def _too_slow(timed: TimedRuns, budget_ms: float | None) -> list[str]:
-    median_ms = _median(timed)
-    if median_ms is None or budget_ms is None or median_ms <= budget_ms:
-        return []
-    needed = f"{median_ms:.2f} ms for {timed.frames} frames (median of {len(timed.times_ms)})"
-    return [f"the candidate needs {needed}; {budget_ms:.2f} ms are allowed."]
-
-
-def _median(timed: TimedRuns) -> float | None:
-    return statistics.median(timed.times_ms) if timed.times_ms else None
-
-
-def _difference(pair: tuple[Sighting, Sighting]) -> float:
-    difference = abs(pair[0].score - pair[1].score)
-    # Not a number compares as small; it is as far away as can be.
-    return difference if math.isfinite(difference) else math.inf
-
-
 def _overlap(pair: tuple[Sighting, Sighting]) -> float:
     return float(overlaps(pair[:1], pair[1:])[0, 0])
-
-
-def _item(manifest: ModelManifest, seen: Sighting) -> str:
-    return repr(manifest.classes[seen.item_ix].item_id) if seen.item_ix < len(manifest.classes) else "?"

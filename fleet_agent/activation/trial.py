@@ -13,8 +13,8 @@ from fleet_agent.engines.contract import Backend, PlanRequest
 from fleet_agent.errors import ActivationError, EngineError
 from fleet_agent.manifest import Precision
 from fleet_agent.perception import PerceptionEngine
-from fleet_agent.plans.builder import BuildProgress
 from fleet_agent.plans.cache import CachedPlan, PlanCache
+from fleet_agent.plans.child import BuildProgress
 from fleet_agent.plans.key import PlanKey, split_facts
 from fleet_agent.ports import Clock
 

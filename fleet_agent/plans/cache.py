@@ -10,50 +10,28 @@ An entry is a folder that gets its name when it is whole. One process owns the c
 import os
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from fleet_agent import durable
 from fleet_agent.engines.contract import Backend, PlanRequest
 from fleet_agent.errors import PlanBuildError, StoreError
-from fleet_agent.plans.builder import OnProgress, build_plan
+from fleet_agent.plans.builder import build_plan
+from fleet_agent.plans.child import OnProgress
 from fleet_agent.plans.key import PlanKey
+from fleet_agent.plans.sidecar import SIDECAR, UNREADABLE, Sidecar, damage, plan_file, read_sidecar
 from fleet_agent.ports import Clock
 
-SIDECAR = "plan.json"
-MAX_SIDECAR_BYTES = 65_536
-_UNREADABLE = (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Parts of a key that change how fast a plan is, and not whether it is right.
 EFFORT = ("optimization_level", "workspace_mb")
 # Other folders that runtimes keep here are theirs.
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 OnCount = Callable[[str], None]
-
-
-class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
-    """What is written beside a plan.
-
-    Attributes:
-        key: In full.
-        sha256: Of the plan.
-        size_bytes: Of the plan.
-        built_at_ms: By the cart's time of day.
-        build_s: How long it took.
-        recorded: Facts that are no part of the key, such as the power mode it was built in.
-    """
-
-    key: dict[str, Any]
-    sha256: str
-    size_bytes: int
-    built_at_ms: int
-    build_s: float
-    recorded: dict[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +82,13 @@ class PlanCache:
         if not entry.is_dir():
             self._count("plans/absent")
             return None
-        cause = _damage(entry, key.document)
+        cause = damage(entry, key.document)
         self._count(f"plans/{cause or 'hit'}")
         if cause:
             self.drop(key.digest)
             return None
         self._touch(entry)
-        return CachedPlan(_plan(entry), key.digest, fresh=False)
+        return CachedPlan(plan_file(entry), key.digest, fresh=False)
 
     def find_older(self, key: PlanKey, digest: str) -> CachedPlan | None:
         """Return a plan that serves until the one of `key` is built: only the builder's effort differs.
@@ -120,13 +98,13 @@ class PlanCache:
             digest: Of the plan that was used so far.
         """
         entry = self._folder / digest
-        with suppress(*_UNREADABLE):
-            older = _read_sidecar(entry).key
+        with suppress(*UNREADABLE):
+            older = read_sidecar(entry).key
             document = {**key.document, **{part: older.get(part) for part in EFFORT}}
-            if not _damage(entry, document):
+            if not damage(entry, document):
                 self._count("plans/older")
                 self._touch(entry)
-                return CachedPlan(_plan(entry), digest, fresh=False)
+                return CachedPlan(plan_file(entry), digest, fresh=False)
         return None
 
     def build(
@@ -179,7 +157,7 @@ class PlanCache:
                 durable.remove(temporary)
         self._count("plans/built")
         self._touch(entry)
-        return CachedPlan(_plan(entry), key.digest, fresh=True)
+        return CachedPlan(plan_file(entry), key.digest, fresh=True)
 
     def drop(self, digest: str) -> None:
         """Delete a plan: it is damaged, or the parity gate refused it."""
@@ -230,28 +208,6 @@ class PlanCache:
         now_ns = self._clock.epoch_ms() * 1_000_000
         with suppress(OSError):
             os.utime(entry / SIDECAR, ns=(now_ns, now_ns))
-
-
-def _plan(entry: Path) -> Path:
-    return entry / f"{entry.name}.plan"
-
-
-def _damage(entry: Path, document: Mapping[str, Any]) -> str:
-    """Say what is wrong with an entry that should be of a key; empty: nothing."""
-    try:
-        sidecar = _read_sidecar(entry)
-        if sidecar.key != document:
-            return "foreign"
-        if _plan(entry).stat().st_size != sidecar.size_bytes:
-            return "truncated"
-        return "" if durable.file_sha256(_plan(entry)) == sidecar.sha256 else "corrupt"
-    except _UNREADABLE:
-        return "unreadable"
-
-
-def _read_sidecar(entry: Path) -> Sidecar:
-    with (entry / SIDECAR).open("rb") as file:
-        return msgspec.json.decode(file.read(MAX_SIDECAR_BYTES), type=Sidecar)
 
 
 def _size(entry: Path) -> int:

@@ -13,7 +13,7 @@ from fleet_agent.config import CaptureConfig, CartConfig, ModelConfig, ScaleConf
 from fleet_agent.engines.fake import FakeEngine
 from fleet_agent.errors import EngineError, ScaleLostError
 from fleet_agent.events import ItemEvent, Label
-from fleet_agent.perception import PerceptionEngine, Tensor
+from fleet_agent.perception import EngineInfo, PerceptionEngine, Tensor
 from fleet_agent.ports import ScaleReading, ScaleSource, SystemClock
 from fleet_agent.spool import Spool
 from fleet_agent.transport_memory import MemoryCloud, MemoryTransport
@@ -227,6 +227,43 @@ def test_birth_and_farewell(start: Start) -> None:
         assert birth.model == manifest().digest
         assert birth.hw
         assert (farewell.online, farewell.reason) == (False, "stopped")
+
+
+class NamedEngine(FakeEngine):
+    """A double that can be told from others and knows whether it was closed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(manifest(), COLORS, cameras=2)
+        self._name = name
+        self.closed = False
+
+    @property
+    def info(self) -> EngineInfo:
+        """Its name."""
+        return EngineInfo("fake", self._name, "cpu", "fp32")
+
+    def close(self) -> None:
+        """Remember."""
+        self.closed = True
+
+
+def test_a_better_engine_is_taken_over_while_the_cart_serves(start: Start) -> None:
+    """The plan built meanwhile sees the next item, the old engine is closed, and a new birth tells it."""
+    plain, planned = NamedEngine("plain"), NamedEngine("planned")
+    cart = start(engine=plain)
+    settle(cart)
+    cart.bench.put(0)
+    wait_for(lambda: len(cart.told) == 1)
+    cart.agent.use_engine(planned)
+    wait_for(lambda: plain.closed)
+    seen_by_the_old = plain.calls
+    cart.bench.put(1)
+    wait_for(lambda: len(cart.told) == 2)
+    with stopped(cart):
+        births = [state for state in cart.cloud.states if state.online]
+        assert [birth.engine for birth in births] == ["fake plain fp32 on cpu", "fake planned fp32 on cpu"]
+        assert (plain.calls, planned.calls > 0, planned.closed) == (seen_by_the_old, True, False)
+        assert [event.item_id for event in cart.told] == ["item-0", "item-1"]
 
 
 class BrokenEngine(FakeEngine):

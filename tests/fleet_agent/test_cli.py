@@ -130,6 +130,23 @@ def test_a_cart_reads_a_real_video_and_its_event_is_stored_once(tmp_path: Path, 
 
 @needs_model
 @pytest.mark.mosquitto
+def test_a_cart_proves_its_model_once_and_starts_with_it_next_time(tmp_path: Path, mosquitto: Broker) -> None:
+    """The first start serves at once and puts the signed model through its gate; the next opens its slot."""
+    path = settings(tmp_path, mosquitto.port, weight_g=250.0)
+    cloud = Cloud(mosquitto.port)
+    first = launch(path)
+    wait_for(lambda: len([s for s in cloud.memory.states if s.online]) == 2, 60)
+    assert "model_activated" in finish(first)
+    second = launch(path)
+    log = finish(second)
+    assert "source='current'" in log
+    assert "model_activated" not in log
+    assert all(s.engine.startswith("onnxruntime") for s in cloud.memory.states if s.online)
+    cloud.close()
+
+
+@needs_model
+@pytest.mark.mosquitto
 def test_a_killed_cart_delivers_after_its_restart(
     tmp_path: Path, mosquitto: Broker, free_port: Callable[[], int]
 ) -> None:

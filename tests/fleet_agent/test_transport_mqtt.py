@@ -169,6 +169,24 @@ def test_a_cart_that_vanishes_leaves_its_will(mosquitto: Broker, cloud: Cloud, s
     double.stop(0.0)
 
 
+@pytest.mark.mosquitto
+def test_a_cart_that_has_changed_is_born_again_without_having_died(
+    mosquitto: Broker, cloud: Cloud, spool: Spool
+) -> None:
+    """A renewed connection has the next session, leaves no will, and what was in flight arrives."""
+    way = transport(mosquitto.port)
+    way.start(outbox(spool))
+    wait_for(lambda: bool(cloud.memory.states))
+    put(spool, way, 0, 20)
+    way.renew()
+    wait_for(lambda: len(cloud.memory.states) == 2)
+    put(spool, way, 20, 40)
+    wait_for(lambda: spool.messages == 0)
+    assert [(s.online, s.session) for s in cloud.memory.states] == [(True, 1), (True, 2)]
+    assert sorted(cloud.stored_ids()) == sorted(f"e{i}" for i in range(40))
+    way.stop(5.0)
+
+
 class FullDisk(Delivery):
     """An outbox whose spool fails as soon as the cart is connected."""
 
