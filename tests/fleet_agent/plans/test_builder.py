@@ -11,7 +11,8 @@ import pytest
 
 from fleet_agent.engines.contract import PlanRequest
 from fleet_agent.errors import PlanBuildError
-from fleet_agent.plans.builder import BuildProgress, Built, build_plan
+from fleet_agent.plans.builder import Built, build_plan
+from fleet_agent.plans.child import BuildProgress
 from fleet_agent.ports import SystemClock
 from tests.fleet_agent.activation.copying import COPY, CopyingBackend
 from tests.fleet_agent.plans.plan_requests import request_of

@@ -9,8 +9,8 @@ from fleet_agent.activation.trial import plan_key
 from fleet_agent.engines.contract import PlanRequest
 from fleet_agent.engines.tensorrt.backend import TensorRtBackend
 from fleet_agent.errors import PlanBuildError
-from fleet_agent.plans.builder import BuildProgress
 from fleet_agent.plans.cache import PlanCache
+from fleet_agent.plans.child import BuildProgress
 from fleet_agent.ports import SystemClock
 from tests.fleet_agent.activation.models import SIDE, network
 
