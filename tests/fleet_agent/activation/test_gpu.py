@@ -1,0 +1,50 @@
+"""Stories of activation where plans run: with TensorRT for RTX on the GPU that is present."""
+
+from pathlib import Path
+
+import pytest
+
+from fleet_agent.activation.opening import SHIPPED_KEYS
+from fleet_agent.activation.signing import trusted_keys
+from fleet_agent.config import ModelConfig
+from fleet_agent.engines.tensorrt.backend import TensorRtBackend
+from fleet_agent.manifest import Precision
+from fleet_agent.ports import SystemClock
+from tests.fleet_agent.activation.carts import SETTINGS, CartOnBench
+
+V1 = SHIPPED_KEYS.parent / "v1"
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_shipped_model_goes_live_on_the_gpu_and_survives_its_plan(
+    tmp_path: Path, precision: Precision
+) -> None:
+    """Built, held to ONNX Runtime, booted from its plan; without the plan the processor stands in."""
+    cart = CartOnBench(
+        tmp_path / "cart",
+        V1,
+        backend=TensorRtBackend.on_device("tensorrt_rtx", ModelConfig()),
+        settings=type(SETTINGS)(precision=precision, cameras=4),
+        clock=SystemClock(),
+        trusted=trusted_keys(SHIPPED_KEYS),
+    )
+    activated = cart.activator.activate(V1)
+    activated.engine.close()
+    assert activated.report.passed
+    assert activated.slot.plan is not None
+    assert activated.engine.info.plan == activated.slot.plan[:12]
+    again = cart.again(trusted=trusted_keys(SHIPPED_KEYS))
+    opened = again.activator.open_at_boot()
+    opened.engine.close()
+    assert (opened.source, opened.fallbacks, opened.pending) == ("current", (), None)
+    plan = cart.folder / "plans" / activated.slot.plan / f"{activated.slot.plan}.plan"
+    plan.write_bytes(plan.read_bytes()[:-1])
+    again = again.again(trusted=trusted_keys(SHIPPED_KEYS))
+    opened = again.activator.open_at_boot()
+    assert (opened.engine.info.backend, opened.fallbacks[0].what) == ("onnxruntime", "plan")
+    opened.engine.close()
+    assert opened.pending is not None
+    again.activator.activate(opened.pending).engine.close()
+    again.close()
