@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleet_agent.config.model import ModelConfig
 from fleet_agent.engines.contract import RECORDED, PlanRequest
-from fleet_agent.engines.tensorrt.bindings import Bindings, RuntimeName, load_bindings
+from fleet_agent.engines.tensorrt.bindings import Bindings, RuntimeName, check_installed, load_bindings
 from fleet_agent.engines.tensorrt.cuda import CudaGpu, GpuFacts, load_cuda
 from fleet_agent.engines.tensorrt.engine import TensorRtEngine
 from fleet_agent.errors import EngineError
@@ -51,9 +51,10 @@ class TensorRtBackend:
         Raises:
             EngineError: not installed, too old, no GPU answers, or the runtime refuses this chip.
         """
-        bindings = load_bindings(name)
+        check_installed(name)
+        # The GPU before TensorRT: without one its libraries would take 100 MB of a cart for nothing.
         gpu = CudaGpu(load_cuda(), config.device)
-        return cls(bindings, gpu, cuda_graph=config.cuda_graph)
+        return cls(load_bindings(name), gpu, cuda_graph=config.cuda_graph)
 
     @classmethod
     def building_only(cls, target: str) -> "TensorRtBackend":

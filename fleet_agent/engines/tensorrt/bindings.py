@@ -1,6 +1,8 @@
 """TensorRT's Python modules, loaded when they are asked for, and what differs between their versions."""
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -72,6 +74,20 @@ class Bindings:
             return ()
         names = [name[2:] for name in dir(self.trt.ComputeCapability) if name.startswith("SM")]
         return tuple(f"{number // 10}.{number % 10}" for number in sorted(map(int, names)))
+
+
+def check_installed(name: RuntimeName) -> None:
+    """Look whether a TensorRT is installed, without loading it.
+
+    Raises:
+        EngineError: it is not.
+    """
+    try:
+        found = name in sys.modules or importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError) as error:
+        raise EngineError(f"{name} cannot be imported: {error}") from error
+    if not found:
+        raise EngineError(f"{name} cannot be imported: No module named {name!r}")
 
 
 def load_bindings(name: RuntimeName) -> Bindings:
