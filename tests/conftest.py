@@ -10,6 +10,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, settings
 
+# NumPy's threads wait by spinning: on a busy machine the small products of the scene renderer take 20 times
+# as long with them. Set before NumPy is imported; processes that tests start inherit it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # A busy machine is not a failure: property tests look at results, never at the clock.
 settings.register_profile("no-clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no-clock")
