@@ -44,7 +44,7 @@ class Activator:
         """Return an engine that works: current, else last good, else the base model on ONNX Runtime.
 
         A slot whose plan is lost runs on ONNX Runtime meanwhile; `Opened.pending` is what to activate in
-        the background. Every fallback is logged, counted as `activation/fallback_<what>`, and returned.
+        the background. Every fallback is logged, counted as `activation_fallback_<what>`, and returned.
 
         Raises:
             ModelError: not even the base model can be opened.
@@ -79,7 +79,7 @@ class Activator:
             activated = _Attempt(self._with, directory, on_progress, cancelled).run()
         finally:
             self._busy.release()
-        self._with.on_count("activation/activated")
+        self._with.on_count("activation_activated")
         log.info("model_activated", model=activated.manifest.digest, engine=str(activated.engine.info))
         return activated
 
@@ -203,7 +203,7 @@ class _Attempt:
     def _refuse_loops(self, offer: Offer) -> None:
         file, now_ms = self._with.slots, self._with.clock.epoch_ms()
         if loops(file.slots, offer.name, now_ms):
-            self._with.on_count("activation/loop")
+            self._with.on_count("activation_loop")
             raise ActivationError(
                 "verified", "it was begun again and again and never ended: it is left alone for a day"
             )
@@ -214,7 +214,7 @@ class _Attempt:
             raise ActivationError("verified", f"the model has no {precision} artifact")
 
     def _refused(self, error: ActivationError) -> None:
-        self._with.on_count(f"activation/refused_{error.stage}")
+        self._with.on_count(f"activation_refused_{error.stage}")
         log.warning("model_refused", model=self._name[:16], stage=error.stage, why=error.why)
         file = self._with.slots
         # A loop stays written down, or it would begin anew.

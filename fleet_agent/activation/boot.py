@@ -90,12 +90,12 @@ class Boot:
     def _note_the_past(self) -> None:
         """Count what killed processes left and what a broken disk damaged."""
         for _ in range(self._with.store.leftovers):
-            self._with.on_count("activation/leftover")
+            self._with.on_count("activation_leftover")
         if self._with.slots.damage:
             self._pass_over("slots", self._with.slots.damage)
         attempt = self._with.slots.slots.attempt
         if attempt is not None:
-            self._with.on_count("activation/interrupted")
+            self._with.on_count("activation_interrupted")
             log.warning("activation_was_interrupted", model=attempt.model[:16], stage=attempt.stage)
 
     def _try_slot(self, name: SlotName, slot: Slot) -> _Running | None:
@@ -200,7 +200,7 @@ class Boot:
 
     def _pass_over(self, what: str, why: str) -> None:
         self._fallbacks.append(Fallback(what, why))
-        self._with.on_count(f"activation/fallback_{what}")
+        self._with.on_count(f"activation_fallback_{what}")
         log.warning("fallback_at_boot", what=what, why=why)
 
     def _save(self, slots: Slots) -> None:

@@ -60,7 +60,7 @@ def start(
     try:
         activator = open_store(config, base, clock=clock, on_count=on_count, on_progress=on_progress)
     except StoreError as error:
-        on_count("activation/fallback_store")
+        on_count("activation_fallback_store")
         log.warning("fallback_at_boot", what="store", why=str(error))
         return without_store(config, base, str(error))
     try:

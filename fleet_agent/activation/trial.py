@@ -181,7 +181,7 @@ class Trial:
                 raise  # the model is at fault: another plan of it would be refused too
         except EngineError:
             pass
-        self._count("plans/wrong")
+        self._count("plans_wrong")
         return None
 
     def _test_or_drop(self, plan: CachedPlan) -> Passed:

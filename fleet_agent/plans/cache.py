@@ -56,9 +56,9 @@ class PlanCache:
         folder: Of the plans; made if it is not there.
         capacity_bytes: Most bytes of plans; the pinned ones may be more.
         clock: For the order of use and the time-out of a build.
-        on_count: Called with a counter's name: `plans/hit`, `plans/older`, `plans/absent`, `plans/corrupt`,
-            `plans/truncated`, `plans/foreign`, `plans/unreadable`, `plans/built`, `plans/evicted`,
-            `plans/leftover`, `plans/build_<cause>`.
+        on_count: Called with a counter's name: `plans_hit`, `plans_older`, `plans_absent`, `plans_corrupt`,
+            `plans_truncated`, `plans_foreign`, `plans_unreadable`, `plans_built`, `plans_evicted`,
+            `plans_leftover`, `plans_build_<cause>`.
 
     Raises:
         StoreError: the folder cannot be written, or another process uses it.
@@ -72,7 +72,7 @@ class PlanCache:
         try:
             self._lock = durable.FolderLock(folder)
             for _ in range(durable.sweep(folder)):
-                self._count("plans/leftover")
+                self._count("plans_leftover")
         except OSError as error:
             raise StoreError(f"{folder}: {error.strerror or error}") from error
 
@@ -80,10 +80,10 @@ class PlanCache:
         """Return a plan that is whole and of exactly this key; a damaged one is deleted and counted."""
         entry = self._folder / key.digest
         if not entry.is_dir():
-            self._count("plans/absent")
+            self._count("plans_absent")
             return None
         cause = damage(entry, key.document)
-        self._count(f"plans/{cause or 'hit'}")
+        self._count(f"plans_{cause or 'hit'}")
         if cause:
             self.drop(key.digest)
             return None
@@ -102,7 +102,7 @@ class PlanCache:
             older = read_sidecar(entry).key
             document = {**key.document, **{part: older.get(part) for part in EFFORT}}
             if not damage(entry, document):
-                self._count("plans/older")
+                self._count("plans_older")
                 self._touch(entry)
                 return CachedPlan(plan_file(entry), digest, fresh=False)
         return None
@@ -148,14 +148,14 @@ class PlanCache:
             durable.remove(entry)
             durable.publish_folder(temporary, entry)
         except PlanBuildError as error:
-            self._count(f"plans/build_{error.cause}")
+            self._count(f"plans_build_{error.cause}")
             raise
         except OSError as error:
             raise StoreError(f"{entry}: {error.strerror or error}") from error
         finally:
             with suppress(OSError):
                 durable.remove(temporary)
-        self._count("plans/built")
+        self._count("plans_built")
         self._touch(entry)
         return CachedPlan(plan_file(entry), key.digest, fresh=True)
 
@@ -174,7 +174,7 @@ class PlanCache:
                 return
             if path.name not in pinned:
                 self.drop(path.name)
-                self._count("plans/evicted")
+                self._count("plans_evicted")
                 used -= sizes[path]
 
     def sweep_timings(self, key: PlanKey) -> None:

@@ -52,7 +52,7 @@ def refused(cart: CartOnBench, folder: Path) -> ActivationError:
         cart.activator.activate(folder)
     assert cart.activator.slots == before
     assert cart.leftovers() == []
-    assert cart.counted[f"activation/refused_{caught.value.stage}"] == 1
+    assert cart.counted[f"activation_refused_{caught.value.stage}"] == 1
     again = cart.again()
     opened = again.activator.open_at_boot()
     assert (opened.source, opened.fallbacks, opened.pending) == ("current", (), None)
@@ -77,7 +77,7 @@ def test_a_good_model_goes_live(tmp_path: Path, base: Path) -> None:
     opened = again.activator.open_at_boot()
     assert (opened.source, opened.pending, opened.fallbacks) == ("current", None, ())
     assert opened.manifest.sha256 == activated.manifest.sha256
-    assert again.counted["plans/hit"] == 1
+    assert again.counted["plans_hit"] == 1
     again.close()
 
 
@@ -221,7 +221,7 @@ def test_a_model_that_is_not_what_was_signed_is_refused(
     with pytest.raises(ActivationError, match=why) as caught:
         raise refused(cart, folder)
     assert caught.value.stage == "verified"
-    assert cart.counted["plans/built"] == 0
+    assert cart.counted["plans_built"] == 0
 
 
 def test_a_wrong_plan_under_the_right_key_is_refused_and_built_anew(
@@ -234,7 +234,7 @@ def test_a_wrong_plan_under_the_right_key_is_refused_and_built_anew(
     cart.counted.clear()
     activated = cart.activator.activate(folder)
     assert items_seen(activated.engine, activated.manifest) == ITEMS_SHOWN
-    assert (cart.counted["plans/wrong"], cart.counted["plans/built"]) == (1, 1)
+    assert (cart.counted["plans_wrong"], cart.counted["plans_built"]) == (1, 1)
     cart.close()
 
 
@@ -270,7 +270,7 @@ def test_a_builder_that_fails_is_told_in_its_own_words(cart: CartOnBench, tmp_pa
     with pytest.raises(ActivationError, match=r"cannot parse.*node 7: no such operator") as caught:
         bad.activator.activate(write_model(tmp_path / "new"))
     assert caught.value.stage == "building"
-    assert bad.counted["plans/build_failed"] == 1
+    assert bad.counted["plans_build_failed"] == 1
     bad.close()
 
 
@@ -323,7 +323,7 @@ def test_an_attempt_that_ends_the_agent_again_and_again_is_left_alone(
         cart.activator.activate(new)
     with pytest.raises(ActivationError, match="again and again"):
         cart.activator.activate(new)
-    assert cart.counted["activation/loop"] == 2
+    assert cart.counted["activation_loop"] == 2
     cart.activator.activate(write_model(tmp_path / "other", order=(2, 1, 0))).engine.close()
     cart.activator.activate(new).engine.close()
     cart.close()

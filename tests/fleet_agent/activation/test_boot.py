@@ -44,7 +44,7 @@ def boot(cart: CartOnBench, **changes: object) -> tuple[CartOnBench, Opened]:
     assert items_seen(opened.engine, opened.manifest) == ITEMS_SHOWN
     assert again.leftovers() == []
     for fallback in opened.fallbacks:
-        assert again.counted[f"activation/fallback_{fallback.what}"] >= 1
+        assert again.counted[f"activation_fallback_{fallback.what}"] >= 1
         assert fallback.why
     return again, opened
 
@@ -82,7 +82,7 @@ def test_a_damaged_plan_is_built_anew_while_the_model_serves(
     again, opened = boot(cart)
     assert (opened.source, opened.fallbacks[0].what) == ("current", "plan")
     assert opened.pending == current_model(again) == opened.directory
-    assert again.counted[f"plans/{cause}"] == 1
+    assert again.counted[f"plans_{cause}"] == 1
     before = again.activator.slots
     again.activator.activate(opened.pending).engine.close()
     assert again.activator.slots.last_good == before.last_good
@@ -107,11 +107,11 @@ def test_a_plan_built_with_less_effort_serves_until_the_new_one_is_built(cart: C
     """Changing the builder's settings never sends a cart to the slow engine; changing its cameras must."""
     again, opened = boot(cart, settings=replace(SETTINGS, optimization_level=5, workspace_mb=64))
     assert (opened.source, opened.fallbacks) == ("current", ())
-    assert again.counted["plans/older"] == 1
+    assert again.counted["plans_older"] == 1
     assert opened.pending == current_model(again)
     again.activator.activate(opened.pending).engine.close()
     again, opened = boot(again)
-    assert (opened.pending, again.counted["plans/hit"]) == (None, 1)
+    assert (opened.pending, again.counted["plans_hit"]) == (None, 1)
     again, opened = boot(again, settings=replace(SETTINGS, cameras=3))
     assert opened.fallbacks[0].what == "plan"
     again.close()
@@ -130,7 +130,7 @@ def test_a_plan_that_loads_and_is_wrong_does_not_serve(cart: CartOnBench) -> Non
     assert "recording of training" in opened.fallbacks[0].why
     assert opened.pending is not None
     again.activator.activate(opened.pending).engine.close()
-    assert again.counted["plans/wrong"] == 1
+    assert again.counted["plans_wrong"] == 1
     again.close()
 
 
@@ -254,9 +254,9 @@ def test_an_interrupted_activation_is_told_and_what_it_left_is_gone(
     again, opened = boot(cart)
     assert opened.interrupted is not None
     assert opened.interrupted.stage == "building"
-    assert again.counted["activation/interrupted"] == 1
-    assert again.counted["activation/leftover"] == 1
-    assert again.counted["plans/leftover"] == 1
+    assert again.counted["activation_interrupted"] == 1
+    assert again.counted["activation_leftover"] == 1
+    assert again.counted["plans_leftover"] == 1
     again.activator.activate(write_model(tmp_path / "new")).engine.close()
     assert again.activator.slots.attempt is None
     again.close()

@@ -47,7 +47,7 @@ def test_a_cart_starts_activates_and_starts_again(tmp_path: Path, base: Path) ->
     assert again.opened.source == "current"
     assert len(again.opened.engine.input) == 2
     assert items_seen(again.opened.engine, again.opened.manifest) == ITEMS_SHOWN
-    assert counted["activation/activated"] == 1
+    assert counted["activation_activated"] == 1
     assert store_directory(cart) == tmp_path / "models"
     assert again.activator is not None
     again.activator.close()
@@ -62,7 +62,7 @@ def test_a_store_that_cannot_be_used_costs_updates_and_not_sight(tmp_path: Path,
     assert started.activator is None
     assert started.opened.fallbacks[0].what == "store"
     assert items_seen(started.opened.engine, started.opened.manifest) == ITEMS_SHOWN
-    assert counted == {"activation/fallback_store": 1}
+    assert counted == {"activation_fallback_store": 1}
     first = open_store(settings(tmp_path), base, clock=SteppedClock(), on_count=print)
     second = start(settings(tmp_path), base, clock=SteppedClock(), on_count=lambda _: None)
     assert second.activator is None

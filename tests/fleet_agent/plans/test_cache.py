@@ -67,7 +67,7 @@ def test_a_plan_is_built_once_and_found_again(bench: Bench) -> None:
     beside = json.loads((found.path.parent / "plan.json").read_bytes())
     assert beside["key"] == key_of(request_of(bench.sources, b"one")).document
     assert beside["recorded"] == {"recorded_power_mode": "15W"}
-    assert bench.counted == {"plans/absent": 1, "plans/built": 1, "plans/hit": 1}
+    assert bench.counted == {"plans_absent": 1, "plans_built": 1, "plans_hit": 1}
 
 
 def test_another_machine_finds_nothing(bench: Bench) -> None:
@@ -101,7 +101,7 @@ def test_a_plan_that_is_not_what_was_built_is_deleted_and_counted(
     """By its cause; the next build brings it back."""
     harm(bench.build(b"one").path)
     assert bench.find(b"one") is None
-    assert bench.counted[f"plans/{cause}"] == 1
+    assert bench.counted[f"plans_{cause}"] == 1
     assert [path for path in bench.folder.iterdir() if path.is_dir()] == []
     bench.build(b"one")
     assert bench.find(b"one") is not None
@@ -113,7 +113,7 @@ def test_a_folder_copied_from_another_key_is_foreign(bench: Bench) -> None:
     two = key_of(request_of(bench.sources, b"two")).digest
     one.rename(bench.folder / two)
     assert bench.find(b"two") is None
-    assert bench.counted["plans/foreign"] == 1
+    assert bench.counted["plans_foreign"] == 1
 
 
 def test_a_build_that_fails_leaves_nothing(bench: Bench) -> None:
@@ -122,7 +122,7 @@ def test_a_build_that_fails_leaves_nothing(bench: Bench) -> None:
     with pytest.raises(PlanBuildError):
         bench.build(b"one")
     assert [path.name for path in bench.folder.iterdir()] == ["lock"]
-    assert bench.counted == {"plans/build_failed": 1}
+    assert bench.counted == {"plans_build_failed": 1}
 
 
 def test_the_plans_not_used_for_longest_go_first(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_the_plans_not_used_for_longest_go_first(tmp_path: Path) -> None:
         bench.build(content)
     assert bench.find(b"one") is not None
     bench.cache.evict(pinned=())
-    assert bench.counted["plans/evicted"] == 1
+    assert bench.counted["plans_evicted"] == 1
     assert bench.find(b"two") is None
     assert bench.find(b"one") is not None
     assert bench.find(b"six") is not None
@@ -156,7 +156,7 @@ def test_what_a_killed_builder_left_is_swept(bench: Bench) -> None:
     bench.cache.close()
     bench.cache = bench.open()
     assert [path.name for path in bench.folder.iterdir()] == ["lock"]
-    assert bench.counted["plans/leftover"] == 2
+    assert bench.counted["plans_leftover"] == 2
 
 
 def test_timings_of_another_machine_are_swept(bench: Bench) -> None:
