@@ -92,7 +92,7 @@ def measure_pool(bench: Bench, moves: list[Move], light: float, smear: float) ->
         decision = bench.decide(move, around)
         own = dict(decision.camera_confidence)
         adds = move.direction is Direction.ADD
-        right_item = decision.item_ix == move.item_ix
+        right_item = decision.items == (move.item_ix,)
         pool.right.append(right_item and decision.quantity == move.quantity)
         pool.miscounted.append(right_item and decision.quantity != move.quantity and adds)
         pool.posterior.append(round(decision.posterior, 4))
