@@ -131,7 +131,10 @@ class Telemetry:
 
     def _signal(self, signal: Signal, value: float, camera: str = "") -> None:
         key = f"{signal.name}/{camera}" if camera else signal.name
-        self._signals.setdefault(key, SignalCounter(signal)).add(value)
+        counter = self._signals.get(key)
+        if counter is None:
+            counter = self._signals[key] = SignalCounter(signal)
+        counter.add(value)
 
     def drain(self) -> Counts:
         """Return what was counted and start again from zero; gauges stay as they are."""

@@ -20,6 +20,7 @@ from fleet_agent.decoding.detections import (
     on_frames,
     output,
     surest,
+    within,
 )
 from fleet_agent.errors import EngineError
 from fleet_agent.letterbox import Letterbox
@@ -54,13 +55,13 @@ def decode_center(
     corners, usable = cut(on_frames(boxes[frame_ix, :, cell_ix], frame_ix, letterboxes))
     score = best[frame_ix, cell_ix]
     near = scores[frame_ix[:, None], :, around[cell_ix]]
-    class_scores = np.fmax.reduce(near, axis=1, initial=0.0)
-    if class_scores.max() > 1.0:
+    class_scores = np.maximum.reduce(near, axis=1)
+    if not within(class_scores, 0.0, 1.0):
         usable &= score < np.inf
         class_scores = _bounded(near)
     found = Found(frame_ix, score, corners, class_scores, near[:, SELF].argmax(axis=1))
-    single = frame_ix.size == 1 or (frame_ix[1:] > frame_ix[:-1]).all()
-    return found if single and usable.all() else _best(found, usable, spec.max_detections)
+    single = len(set(frame_ix.tolist())) == frame_ix.size
+    return found if single and all(usable.tolist()) else _best(found, usable, spec.max_detections)
 
 
 def _best(found: Found, usable: Flags, most: int) -> Found:
