@@ -54,6 +54,7 @@ def card_text(manifest: ModelManifest) -> str:
 
 def _what(manifest: ModelManifest) -> str:
     facts = manifest.training
+    start = facts["starts_from"] or "random weights"
     warning = f"{facts['warning']}\n\n" if facts["warning"] else ""
     return f"""# {manifest.name} {manifest.version}
 
@@ -69,8 +70,7 @@ shows that the system works, it does not recognise real groceries.
   shipped models; each version gets a seed of its own from it ({facts["seed"]} here). PyTorch
   {facts["torch"]}, one core. The same seed gives the same weights on the same machine and library versions;
   elsewhere rounding differs.
-- Training: {facts["scenes"]} rendered frames, {facts["epochs"]} epochs, started from
-  {facts["starts_from"] or "random weights"}.
+- Training: {facts["scenes"]} rendered frames, {facts["epochs"]} epochs, started from {start}.
   SHA-256 of the rendered training set: `{facts["scenes_sha256"]}`.
   Digest of all settings, which the manifest lists: `{facts["settings_digest"][:16]}`.
 - {_own_validation(manifest.scores["own_validation"], facts)}
