@@ -4,8 +4,9 @@
 
 Finished runs in DIR are used again, interrupted ones go on. One seed decides everything; the same seed gives
 the same weights on the same machine and library versions, other machines round differently. All three take
-about an hour on one core; with ``OPENBLAS_NUM_THREADS=1`` rendering does not suffer from a busy machine. Keys come from ``python -m training.sign keygen``; without one no model is
-signed, and a cart that checks signatures refuses it.
+about an hour on one core; with ``OPENBLAS_NUM_THREADS=1`` rendering does not suffer from a busy machine.
+Keys come from ``python -m training.sign keygen``; without one no model is signed, and a cart that checks
+signatures refuses it.
 """
 
 import argparse
