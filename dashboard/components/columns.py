@@ -92,13 +92,13 @@ VITAL_COLUMNS = {
         help="Trouble: a part failed within the hour. Degraded: it saves power."
     ),
     "What it reports": st.column_config.TextColumn(
-        width="medium", help="Counted by the cart itself in the last hour, the gravest first."
+        width="large", help="Counted by the cart itself in the last hour, the gravest first."
     ),
     "Hottest": st.column_config.NumberColumn(format="%.0f °C", help="Hottest sensor of the cart's computer."),
     "Slowest camera": st.column_config.TextColumn(help="Frames per second that arrived in the last window."),
     "Memory": st.column_config.NumberColumn(format="%.0f MB", help="Resident memory of the agent's process."),
     "Engine": st.column_config.TextColumn(
-        width="medium", help="Runtime, version, precision and device, from the cart's last birth."
+        width="small", help="Runtime, version, precision and device, from the cart's last birth."
     ),
     "As of": st.column_config.DatetimeColumn(format="distance", help="End of its newest telemetry window."),
 }

@@ -5,10 +5,11 @@ from datetime import datetime
 
 import pandas as pd
 
+from dashboard.formats import join_words
 from dashboard.view_models import cells
 
 # What a counter means, the gravest first; a counter that is not here is no trouble by itself.
-# {camera} becomes the camera's name. The names are those of the cart's telemetry.
+# {camera} becomes the cameras' names. The names are those of the cart's telemetry.
 TROUBLES: dict[str, str] = {
     "events_lost": "events lost on the cart",
     "spool_damaged": "damaged spool set aside",
@@ -16,8 +17,8 @@ TROUBLES: dict[str, str] = {
     "engine_errors": "engine fails",
     "decider_failed": "deciding failed",
     "watchdog_exits": "restarted by its watchdog",
-    "watchdog_gave_up": "{camera} camera given up after hanging",
-    "watchdog_replaced": "hanging {camera} camera or scale opened anew",
+    "watchdog_gave_up": "{camera} given up after hanging",
+    "watchdog_replaced": "{camera} hung and was opened anew",
     "activation_refused_selftest": "new model refused by its parity check",
     "activation_refused_verified": "new model refused: not as signed",
     "activation_refused_building": "new model could not be built",
@@ -26,13 +27,13 @@ TROUBLES: dict[str, str] = {
     "activation_fallback_plan": "engine plan lost, on ONNX Runtime meanwhile",
     "activation_fallback_engine": "engine does not start, on ONNX Runtime meanwhile",
     "activation_fallback_store": "store of models not usable",
-    "camera_lost": "{camera} camera lost",
-    "frozen": "{camera} camera frozen",
-    "black": "{camera} camera black",
-    "dark": "{camera} camera dark",
-    "overexposed": "{camera} camera overexposed",
-    "blurred": "{camera} camera blurred",
-    "resolution_changed": "{camera} camera changed its resolution",
+    "camera_lost": "{camera} lost",
+    "frozen": "{camera} frozen",
+    "black": "{camera} black",
+    "dark": "{camera} dark",
+    "overexposed": "{camera} overexposed",
+    "blurred": "{camera} blurred",
+    "resolution_changed": "{camera} changed resolution",
     "scale_silent": "scale is silent",
     "scale_nan": "scale sends no numbers",
     "scale_jump": "scale jumps",
@@ -142,12 +143,18 @@ def _troubles(counters: pd.DataFrame, lasting: set[tuple[str, str]]) -> tuple[st
     # One that began before the window and lasts has no count in it.
     found = {**dict.fromkeys(lasting, 0), **counted}
     grave = list(TROUBLES)
-    ranked = sorted(found, key=lambda key: (key not in lasting, grave.index(key[0]), key[1]))
+    lines: dict[tuple[bool, int], list[tuple[str, int]]] = {}
+    for (name, camera), n in sorted(found.items()):
+        lines.setdefault(((name, camera) not in lasting, grave.index(name)), []).append((camera, n))
     return tuple(
-        _in_words(name, camera, found[name, camera]) + (" (now)" if (name, camera) in lasting else "")
-        for name, camera in ranked
+        _in_words(TROUBLES[grave[rank]], parts) + ("" if over else " (now)")
+        for (over, rank), parts in sorted(lines.items())
     )
 
 
-def _in_words(name: str, camera: str, n: int) -> str:
-    return TROUBLES[name].format(camera=camera or "a") + (f" \N{MULTIPLICATION SIGN} {n}" if n > 1 else "")
+def _in_words(sentence: str, parts: list[tuple[str, int]]) -> str:
+    """Put one trouble into words, of all cameras that have it; the scale has no name of its own."""
+    cameras = [camera for camera, _ in parts if camera]
+    noun = f"{join_words(cameras)} {'camera' if len(cameras) == 1 else 'cameras'}" if cameras else "scale"
+    n = max(n for _, n in parts)
+    return sentence.format(camera=noun) + (f" \N{MULTIPLICATION SIGN} {n}" if n > 1 else "")

@@ -53,6 +53,21 @@ def test_what_lasts_is_told_from_what_is_over() -> None:
     assert row.troubles == ("left camera frozen (now)", "engine fails \N{MULTIPLICATION SIGN} 2")
 
 
+def test_one_trouble_of_several_cameras_is_said_once() -> None:
+    """A failing lamp darkens all cameras of a cart: one sentence, not three."""
+    vitals = said(
+        ("c1", "gauge", "camera_bad/left", "", 3.0),
+        ("c1", "gauge", "camera_bad/front", "", 3.0),
+        ("c1", "counter", "dark", "front", 2.0),
+        ("c1", "counter", "watchdog_replaced", "", 1.0),
+    )
+    row = next(r for r in build_vital_rows(CARTS, vitals, ENGINES) if r.cart_id == "c1")
+    assert row.troubles == (
+        "front and left cameras dark \N{MULTIPLICATION SIGN} 2 (now)",
+        "scale hung and was opened anew",
+    )
+
+
 def test_the_slowest_camera_is_named() -> None:
     """Of several cameras the table shows the one with the fewest frames a second."""
     vitals = said(("c1", "gauge", "fps/front", "", 14.9), ("c1", "gauge", "fps/left", "", 3.2))
