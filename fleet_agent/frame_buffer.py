@@ -51,6 +51,7 @@ class FrameBuffer:
         self._count = count
         self._lock = threading.Lock()
         self._latest: Seen | None = None
+        self._latest_wanted = False
         kept_s = config.event_before_s + config.event_after_s + LONGEST_MOVEMENT_S
         self._kept_s = kept_s
         self._ring: deque[Seen] = deque(maxlen=math.ceil(config.event_fps * kept_s))
@@ -62,13 +63,14 @@ class FrameBuffer:
         Args:
             frame: The newest of its camera.
             now_s: Monotonic time.
-            wanted: Perception is waiting for frames: losing one now is a drop.
+            wanted: Perception is waiting for frames: losing this one is a drop.
         """
         seen = Seen(frame, now_s)
         with self._lock:
-            if wanted and self._latest is not None and self._latest.detections is None:
+            # The last frame of an idle pause was not wanted: it is no loss when the first wanted one comes.
+            if self._latest_wanted and self._latest is not None and self._latest.detections is None:
                 self._count("drop_full")
-            self._latest = seen
+            self._latest, self._latest_wanted = seen, wanted
             self._keep(seen, frame.captured_s)
 
     def _keep(self, seen: Seen, captured_s: float) -> None:

@@ -20,7 +20,7 @@ from demo.world.settings import World
 from demo.world.shoppers import Move
 from demo.world.truth import TruthLog
 from fleet_agent.agent import Agent
-from fleet_agent.config import CartConfig, MqttConfig, SpoolConfig
+from fleet_agent.config import CartConfig, HealthConfig, MqttConfig, SpoolConfig
 from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
 from fleet_agent.events import ItemEvent
 from fleet_agent.ports import SystemClock
@@ -105,6 +105,8 @@ def cart_config(cart: Cart, data_dir: DataDir, mqtt: MqttConfig) -> CartConfig:
         simulated=True,
         hardware="simulated",
         spool=SpoolConfig(path=str(folder / "spool.db")),
+        # All carts of the demo share this machine: one cart that looked less would not make it faster.
+        health=HealthConfig(degrade=False),
         mqtt=replace(mqtt),
     )
 

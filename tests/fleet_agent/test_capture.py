@@ -54,6 +54,14 @@ def test_overwriting_a_wanted_frame_is_a_drop() -> None:
     assert drops == ["drop_full"]
 
 
+def test_the_last_frame_of_a_pause_is_no_loss() -> None:
+    """A frame that nobody wanted is not counted when the first wanted one takes its place."""
+    slot, drops = buffer()
+    slot.put(frame(1.0), 1.0, wanted=False)
+    slot.put(frame(1.1), 1.1, wanted=True)
+    assert drops == []
+
+
 def test_a_frame_that_is_too_old_is_dropped_as_stale() -> None:
     """What came long ago says nothing about now."""
     slot, drops = buffer()
