@@ -1,11 +1,13 @@
 r"""What the cameras say about a movement, as arrays: pure.
 
-    log p_f(k) = log softmax_k(logit(score_fk) / T)          one frame, the best score per class
-    log p_c(k) = beta_c sum_f q_f log p_f(k)                 one camera
+    log p_d(k) = log softmax_k(logit(score_dk) / T)          one detection
+    log p_c(k) = beta_c sum_d q_d log p_d(k)                 one camera, all detections of all frames
     beta_c = 1 / (1 + (F_c - 1) rho_frames)
 
-q_f, the surest score of a frame, is its quality: a blurred, dark or occluded view says little. beta discounts
-frames whose errors go together, as the effective sample size of equicorrelated observations (Kish 1965).
+q_d, the surest score of a detection, is its quality: a blurred, dark or occluded view says little. beta
+discounts frames whose errors go together, as the effective sample size of equicorrelated observations (Kish
+1965). Detections of one frame lie at different places and are discounted together with their frame only: two
+items in a frame are two witnesses, and no single item explains both.
 """
 
 import math
@@ -47,13 +49,13 @@ class CameraEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The frames that showed something, camera after camera.
+    """All detections of what moved, camera after camera.
 
     Attributes:
         cameras: Names of the C cameras that saw something.
-        starts: int (C,), row of each camera's first frame.
-        logs: float64 (F, K), log p of each class per frame.
-        weights: float64 (F,), quality of the frame times its camera's beta.
+        starts: int (C,), row of each camera's first detection.
+        logs: float64 (D, K), log p of each class per detection.
+        weights: float64 (D,), quality of the detection times its camera's beta.
         named: int (N,), classes that were the best of some detection.
     """
 
@@ -76,29 +78,26 @@ def views_of(
     moved = _moved(evidence)
     if not moved:
         return None
-    frames = [frame for _, frame in moved]
-    counts = Counter(camera for camera, _ in moved)
-    scores = _best_scores(frames, classes)
-    betas = [1.0 / (1.0 + (n - 1) * config.frame_correlation) for n in counts.values() for _ in range(n)]
+    frames = Counter(camera for camera, _ in moved)
+    seen = [(camera, detection) for camera, frame in moved for detection in frame]
+    counts = Counter(camera for camera, _ in seen)
+    beta = {camera: 1.0 / (1.0 + (n - 1) * config.frame_correlation) for camera, n in frames.items()}
+    scores = _clipped_scores([detection for _, detection in seen], classes)
     return Views(
         cameras=tuple(evidence[camera].camera for camera in counts),
         starts=np.array([0, *accumulate(counts.values())][:-1]),
         logs=_log_softmax(np.log(scores / (1.0 - scores)) / temperature),
-        weights=scores.max(axis=1) * betas,
-        named=np.array(sorted({detection.item_ix for frame in frames for detection in frame})),
+        weights=scores.max(axis=1) * [beta[camera] for camera, _ in seen],
+        named=np.array(sorted({detection.item_ix for _, detection in seen})),
     )
 
 
-def _best_scores(frames: Sequence[Sequence[Detection]], classes: int) -> Floats:
-    """Return the best clipped score of each class in each frame, float64 (F, K)."""
-    rows = [detection.class_scores for frame in frames for detection in frame]
-    best = np.array(rows, np.float64).reshape(len(rows), classes)
-    if len(rows) > len(frames):
-        starts = [0, *accumulate(len(frame) for frame in frames)][:-1]
-        best = np.maximum.reduceat(best, starts, axis=0)
+def _clipped_scores(seen: Sequence[Detection], classes: int) -> Floats:
+    """Return the clipped score of each class in each detection, float64 (D, K)."""
+    scores = np.array([detection.class_scores for detection in seen], np.float64).reshape(len(seen), classes)
     # A network that is out of its mind gives NaN: it says nothing then (of a number and NaN, fmax is the
-    # number), and the other frames still count.
-    return np.fmin(np.fmax(best, SCORE_FLOOR), 1.0 - SCORE_FLOOR)
+    # number), and the other detections still count.
+    return np.fmin(np.fmax(scores, SCORE_FLOOR), 1.0 - SCORE_FLOOR)
 
 
 def _log_softmax(logits: Floats) -> Floats:

@@ -8,9 +8,9 @@ change: a scale cannot mistake it.
                  + log p(dw | h)               weight, with outlier mass (`weighed`)
                  + log P(h) + const            catalogue and contents of the cart (`prior`)
 
-    log p_c(k)    = beta_c sum_f q_f log p_f(k)
-    log p_c(a, b) = beta_c sum_f q_f log((p_f(a) + p_f(b)) / 2)     a frame shows one of the two
-    log p_c(unknown) = log p_c(shift) = beta_c sum_f q_f log(1 / K) looks like nothing in particular
+    log p_c(k)    = beta_c sum_d q_d log p_d(k)
+    log p_c(a, b) = beta_c sum_d q_d log((p_d(a) + p_d(b)) / 2)     a detection is of one of the two
+    log p_c(unknown) = log p_c(shift) = beta_c sum_d q_d log(1 / K) looks like nothing in particular
 
 alpha discounts cameras whose errors go together, without which three cameras count thrice. Weight alone books
 nothing: the median item has look-alikes by weight.

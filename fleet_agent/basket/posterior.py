@@ -102,7 +102,7 @@ def _pairs(views: Views | None, alpha: float, config: FusionConfig) -> tuple[Ind
     if views is None or len(views.named) < 2:
         nobody = np.empty(0, np.intp)
         return nobody, nobody, np.empty(0)
-    # An item that one frame shows well is a candidate, whatever the others show.
+    # An item that one detection shows well is a candidate, whatever the others show.
     looks = (views.weights[:, None] * np.exp(views.logs[:, views.named])).max(axis=0)
     candidates = views.named[np.argsort(looks)[::-1][: config.pair_candidates]]
     rows, columns = _triangle(len(candidates))

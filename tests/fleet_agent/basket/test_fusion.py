@@ -329,3 +329,11 @@ def test_an_item_that_is_seen_to_leave_is_no_lifted_hand() -> None:
     views = [camera(name, seen(1), frames=4) for name in ("front", "left", "right")]
     decision = fuse(views, -400.0, CLASSES, CONFIG, returning_g=-400.0)
     assert (decision.kind, decision.item_ix) == ("item", 1)
+
+
+def test_two_items_in_view_are_not_two_pieces_of_one() -> None:
+    """Side by side in every frame, and two of one weigh nearly the same: it is a pair all the same."""
+    classes = (CLASSES[0], replace_weight(CLASSES[1], 158.0), CLASSES[2])
+    side_by_side = camera("front", seen(0), seen(1, box=(0.0, 0.0, 0.2, 0.2)), frames=4)
+    decision = fuse([side_by_side], 308.0, classes, CONFIG)
+    assert (decision.kind, set(decision.items)) == ("pair", {0, 1})
