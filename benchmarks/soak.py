@@ -89,6 +89,11 @@ class ForgetfulCloud:
         outbox.on_connected()
         self._outbox = outbox
 
+    def renew(self) -> None:
+        """Be born again."""
+        if self._outbox is not None:
+            self.start(self._outbox)
+
     def wake(self) -> None:
         """Take what is there, and confirm it."""
         with self._lock:

@@ -83,6 +83,8 @@ def test_networks_are_strongly_typed_in_every_release(version: str, flags: int) 
     module = tensorrt_of(version)
 
     class NetworkDefinitionCreationFlag:
+        """The flag of TensorRT 10."""
+
         STRONGLY_TYPED = 1
 
     vars(module)["NetworkDefinitionCreationFlag"] = NetworkDefinitionCreationFlag

@@ -260,7 +260,10 @@ def test_a_session_that_fell_back_is_refused() -> None:
     """ONNX Runtime takes the CPU where CUDA's libraries do not load; its own words give it away."""
 
     class FellBack:
+        """A session that runs elsewhere than it was asked to."""
+
         def get_providers(self) -> list[str]:
+            """Where it runs."""
             return ["CPUExecutionProvider"]
 
     with pytest.raises(EngineError, match="chose CPUExecutionProvider instead of CUDAExecutionProvider"):

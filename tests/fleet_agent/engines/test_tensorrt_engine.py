@@ -306,6 +306,8 @@ def test_a_missing_cuda_library_is_a_typed_error() -> None:
     """cuda-bindings opens CUDA at the first call and raises an error of its own where it is not there."""
 
     class Missing:
+        """CUDA bindings whose library is not there."""
+
         def __getattr__(self, name: str) -> Callable[[int], None]:
             def call(_: int) -> None:
                 raise RuntimeError(f"Function {name} not found")

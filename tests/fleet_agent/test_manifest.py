@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from fleet_agent.errors import ManifestError
-from fleet_agent.perception import load_manifest, parse_manifest
+from fleet_agent.manifest import MAX_MANIFEST_BYTES, load_manifest, parse_manifest
 from tests.fleet_agent.worlds import manifest
 
 
@@ -28,16 +28,20 @@ def test_a_manifest_reads_back_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda m: m.pop("sha256"), "sha256"),
-        (lambda m: m.update(sha256="xyz"), "sha256"),
-        (lambda m: m.update(schema=2), "schema"),
+        (lambda m: m.update(schema=1), "schema"),
+        (lambda m: m["artifacts"].clear(), "no fp32"),
+        (lambda m: m["artifacts"]["fp32"].pop("sha256"), "sha256"),
+        (lambda m: m["artifacts"]["fp32"].update(sha256="xyz"), "sha256"),
+        (lambda m: m["artifacts"].update(fp8=m["artifacts"]["fp32"]), "artifacts"),
+        (lambda m: m["artifacts"]["fp32"].update(file="../model.onnx"), r"artifacts\[\.\.\.\].file"),
+        (lambda m: m["artifacts"]["fp32"].update(parity={"least_overlap": 2}), "least_overlap"),
         (lambda m: m.update(temperature=0), "temperature"),
         (lambda m: m.update(classes=[]), "classes"),
         (lambda m: m["classes"][0].update(weight_g=-1), r"classes\[0\].weight_g"),
         (lambda m: m["classes"][1].update(item_id="item-0"), "item-0.*two classes"),
         (lambda m: m["input"].update(layout="NHWC"), "layout"),
         (lambda m: m["input"].update(mean=[0, 0]), "mean"),
-        (lambda m: m["decoder"].update(kind="yolo"), "kind"),
+        (lambda m: m["decoder"].update(kind="ssd"), "kind"),
         (lambda m: m["decoder"].update(nms=1), "nms"),
     ],
 )
@@ -47,6 +51,12 @@ def test_a_wrong_manifest_is_refused_with_the_field(
     """Whoever brings a model reads which field is wrong."""
     with pytest.raises(ManifestError, match=why):
         parse_manifest(document(change))
+
+
+def test_a_document_without_end_is_not_read() -> None:
+    """What is larger than any manifest is refused before it is parsed."""
+    with pytest.raises(ManifestError, match="more than a manifest may have"):
+        parse_manifest(b" " * (MAX_MANIFEST_BYTES + 1))
 
 
 def test_unknown_facts_at_the_top_do_not_stop_a_cart() -> None:
