@@ -30,6 +30,7 @@ import cv2
 import numpy as np
 
 from benchmarks.recognition_cart import Eyes, JudgedTrip, SeenTrip, Till, right_without_scale
+from benchmarks.recognition_pairs import PairShots, judge_pairs, render_pairs
 from benchmarks.recognition_scenes import CONDITIONS, REPORTED, TUNING, trips
 from fleet_agent.config import FusionConfig
 from fleet_agent.manifest import Precision, load_manifest
@@ -39,9 +40,8 @@ from training.metrics import calibration_error
 from training.scenes import CATALOGUE, SceneSampler
 
 MODELS = Path(__file__).parents[1] / "fleet_agent" / "models"
-# Two standard errors, near enough.
+# Of the standard normal distribution: 95 % lie within.
 Z95 = 1.959964
-ECE_BINS = 15
 # Scenes for average precision: seeds far from those of training and of the trips.
 SCENE_SEED = 930_000
 # Items named in the report: the weakest ones.
@@ -57,6 +57,7 @@ class Load:
         first_seed: Of the trips.
         trips: How many.
         scenes: Frames for average precision, by light.
+        pairs: Movements of two items at once.
         scale_sd_g: How exact the simulated scale is.
     """
 
@@ -64,6 +65,7 @@ class Load:
     first_seed: int
     trips: int
     scenes: dict[str, SceneSet]
+    pairs: list[PairShots]
     scale_sd_g: float
 
 
@@ -76,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         TUNING if options.tuning else REPORTED,
         options.trips,
         _scenes(options.frames),
+        list(render_pairs(options.pairs, tuning=options.tuning)),
         options.scale_sd_g,
     )
     report: dict[str, Any] = {
@@ -105,6 +108,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, required=True, help="folder of rendered trips; 26 MB a trip")
     parser.add_argument("--trips", type=int, default=300)
     parser.add_argument("--frames", type=int, default=1000, help="scenes per light for average precision")
+    parser.add_argument("--pairs", type=int, default=120, help="movements of two different items at once")
     parser.add_argument("--scale-sd-g", type=float, default=FusionConfig().scale_sd_g)
     parser.add_argument("--tuning", action="store_true", help="the seeds on which settings may be chosen")
     return parser.parse_args(argv)
@@ -148,6 +152,7 @@ def _measure(directory: Path, precision: Precision, load: Load) -> dict[str, Any
         "four_cameras": _without_scale(eyes, seen, cameras=4),
         "four_cameras_and_weight": _events(scanned),
         "whole_baskets": {"alone": _baskets(alone), "with_scans": _baskets(scanned)},
+        "two_items_at_once": _pairs(eyes, load),
         "by_condition": {name: _condition(name, alone, scanned) for name in CONDITIONS},
         "weakest_items": _weakest(scanned),
         "seconds": round(time.monotonic() - begun_s, 1),
@@ -173,7 +178,7 @@ def _events(judged: Sequence[JudgedTrip]) -> dict[str, Any]:
         "right": share(right.tolist()),
         "asked": share(not decision.accepted for decision in decisions),
         "right_among_accepted": share(decision.right for decision in decisions if decision.accepted),
-        "ece": round(calibration_error(posterior, right, ECE_BINS), 4),
+        "ece": round(calibration_error(posterior, right), 4),
         "mean_posterior": round(float(posterior.mean()), 4),
     }
 
@@ -185,6 +190,15 @@ def _baskets(judged: Sequence[JudgedTrip]) -> dict[str, Any]:
 def _condition(name: str, alone: Sequence[JudgedTrip], scanned: Sequence[JudgedTrip]) -> dict[str, Any]:
     here = [trip for trip in scanned if trip.condition == name]
     return {**_events(here), "baskets_alone": _baskets([trip for trip in alone if trip.condition == name])}
+
+
+def _pairs(eyes: Eyes, load: Load) -> dict[str, Any]:
+    judged = judge_pairs(eyes, load.pairs, load.scale_sd_g)
+    return {
+        "right": share(pair.right for pair in judged),
+        "accepted": share(pair.accepted for pair in judged),
+        "wrong_among_accepted": share(not pair.right for pair in judged if pair.accepted),
+    }
 
 
 def _weakest(judged: Sequence[JudgedTrip]) -> dict[str, Any]:
