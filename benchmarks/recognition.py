@@ -44,8 +44,7 @@ MODELS = Path(__file__).parents[1] / "fleet_agent" / "models"
 Z95 = 1.959964
 # Scenes for average precision: seeds far from those of training and of the trips.
 SCENE_SEED = 930_000
-# Items named in the report: the weakest ones.
-WEAKEST = 4
+WEAKEST = 4  # items named in the report
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +124,8 @@ def _scenes(frames: int) -> dict[str, SceneSet]:
 
 def _version(directory: Path, precisions: Sequence[Precision], load: Load) -> dict[str, Any]:
     """Measure a model in every precision that it has, and compare them with FP32."""
-    present = load_manifest(directory).artifacts
-    measured: dict[str, dict[str, Any]] = {
-        precision: _measure(directory, precision, load) for precision in precisions if precision in present
-    }
+    chosen = [precision for precision in precisions if precision in load_manifest(directory).artifacts]
+    measured: dict[str, dict[str, Any]] = {one: _measure(directory, one, load) for one in chosen}
     return {**measured, "points_below_fp32": _below_fp32(measured)}
 
 
