@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from fleet_agent.activation.recording import record
 from fleet_agent.check import check
 from fleet_agent.config import load_config
 from fleet_agent.errors import AgentError
@@ -46,15 +47,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_model(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     model = commands.add_parser("model", help="what to do with networks", description="Work with networks.")
+    parsers = model.add_subparsers(required=True, metavar="COMMAND")
     text = "say whether a network of your own will work on a cart, and why not"
-    sub = model.add_subparsers(required=True, metavar="COMMAND").add_parser(
-        "check", help=text, description=text
-    )
+    sub = parsers.add_parser("check", help=text, description=text)
     sub.add_argument("file", type=Path, metavar="FILE.onnx", help="the network")
     sub.add_argument(
         "--manifest", type=Path, required=True, metavar="FILE", help="manifest.json, or the folder it is in"
     )
     sub.set_defaults(command=check_network)
+    text = "write into manifest.json what the network sees in the pictures of the folder golden"
+    sub = parsers.add_parser("record", help=text, description=text)
+    sub.add_argument("directory", type=Path, metavar="DIR", help="the model's folder")
+    sub.set_defaults(command=record_golden)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -88,6 +92,13 @@ def check_network(arguments: argparse.Namespace) -> int:
         print(finding, flush=True)
         failed = failed or finding.verdict == "FAIL"
     return 1 if failed else 0
+
+
+def record_golden(arguments: argparse.Namespace) -> int:
+    """Record golden frames, and say what was seen in each."""
+    for frame in record(arguments.directory):
+        print(f"{frame.file}: {len(frame.expected)} seen")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Golden frames: what every engine of a model must see alike, and how near its own precisions come."""
 
-import hashlib
 import math
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from fleet_agent.activation.golden import FOLDER, Golden
 from fleet_agent.activation.matching import match, sightings
 from fleet_agent.activation.observing import observe
 from fleet_agent.activation.parity import Agreement, agreement
-from fleet_agent.manifest import GoldenDetection, GoldenFrame, ModelManifest, ParityLimits, Precision
+from fleet_agent.manifest import ModelManifest, ParityLimits, Precision
 from fleet_agent.perception import PerceptionEngine
 from fleet_agent.ports import SystemClock
 from training.dataset import held_out_views
@@ -67,41 +66,6 @@ def _write(path: Path, pixels: NDArray[np.uint8]) -> Golden:
     encoded = document.tobytes()
     path.write_bytes(encoded)
     return Golden(path.name, encoded, ())
-
-
-def recorded(
-    engine: PerceptionEngine, manifest: ModelManifest, folder: Path, golden: tuple[Golden, ...]
-) -> tuple[GoldenFrame, ...]:
-    """Return the frames with what an engine sees in them.
-
-    Args:
-        engine: Of the FP32 artifact.
-        manifest: For decoding; its own golden frames are not looked at.
-        folder: The model's folder.
-        golden: Of ``render_golden``.
-    """
-    seen = observe(engine, manifest, golden, clock=SystemClock(), runs=0)
-    by_name = {frame.name: frame.sightings for frame in reversed(seen.frames)}
-    return tuple(
-        GoldenFrame(
-            file=frame.name,
-            sha256=hashlib.sha256((folder / FOLDER / frame.name).read_bytes()).hexdigest(),
-            expected=tuple(
-                GoldenDetection(
-                    item_ix=one.item_ix,
-                    score=round(one.score, 4),
-                    box=(
-                        round(one.box[0], 4),
-                        round(one.box[1], 4),
-                        round(one.box[2], 4),
-                        round(one.box[3], 4),
-                    ),
-                )
-                for one in by_name[frame.name]
-            ),
-        )
-        for frame in golden
-    )
 
 
 def compared(

@@ -15,13 +15,14 @@ import msgspec
 import onnx
 
 from fleet_agent.activation.golden import Golden
+from fleet_agent.activation.recording import recorded
 from fleet_agent.basket.separability import separability
 from fleet_agent.config import FusionConfig
 from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
 from fleet_agent.manifest import PRECISIONS, Artifact, ModelManifest, ParityLimits, Precision
 from training import measure, precision
 from training.dataset import as_input, held_out_views, render_set
-from training.golden import compared, limits_for, recorded, render_golden
+from training.golden import compared, limits_for, render_golden
 from training.held_out import HeldOut
 from training.interface import CLASSES, DECODER, INPUT, MODEL_NAME
 from training.model_card import write_card
@@ -166,7 +167,7 @@ def _own_validation(
 def _held_to_golden(folder: Path, manifest: ModelManifest, golden: tuple[Golden, ...]) -> ModelManifest:
     """Record what FP32 sees in the golden frames, and set each precision's limits by what it sees."""
     with closing(OnnxRuntimeModel(folder, manifest)) as reference:
-        frames = recorded(reference.engine(CAMERAS), manifest, folder, golden)
+        frames = recorded(reference.engine(CAMERAS), manifest, golden)
     manifest = msgspec.structs.replace(manifest, golden=frames)
     artifacts: dict[Precision, Artifact] = {}
     parity: dict[str, Any] = {}

@@ -70,7 +70,7 @@ def _load(folder: Path, frame: GoldenFrame, classes: int) -> Golden:
     unknown = [seen.item_ix for seen in frame.expected if seen.item_ix >= classes]
     if unknown:
         raise GoldenError(f"{path} expects class {unknown[0]}, but there are {classes} classes")
-    document = _read(path)
+    document = read_picture(path)
     digest = hashlib.sha256(document).hexdigest()
     if digest != frame.sha256:
         raise GoldenError(f"{path} is not the manifest's golden frame: its sha256 is {digest}")
@@ -78,7 +78,12 @@ def _load(folder: Path, frame: GoldenFrame, classes: int) -> Golden:
     return Golden(frame.file, document, frame.expected)
 
 
-def _read(path: Path) -> bytes:
+def read_picture(path: Path) -> bytes:
+    """Return a picture's file.
+
+    Raises:
+        GoldenError: it cannot be read, or is too large.
+    """
     try:
         with path.open("rb") as file:
             document = file.read(MAX_GOLDEN_BYTES + 1)

@@ -1,5 +1,6 @@
 """The story of docs/bring_your_own_model.md, lived through: its commands, its manifest, its settings."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -7,13 +8,13 @@ import sys
 from pathlib import Path
 
 import cv2
-import msgspec
 import numpy as np
 import onnx
 import pytest
 
+from fleet_agent.activation.signing import trusted_keys, verify_manifest
 from fleet_agent.config import parse_config
-from fleet_agent.manifest import YoloDecoder, parse_manifest
+from fleet_agent.manifest import YoloDecoder
 from tests.fleet_agent.graphs import Graph, save_yolo
 
 ROOT = Path(__file__).parents[2]
@@ -80,27 +81,53 @@ def test_the_page_leads_to_a_model_that_runs(folder: Path) -> None:
     assert typed(check, folder).returncode == 1
 
 
-def test_the_golden_frame_of_the_page_is_accepted(folder: Path) -> None:
-    """A picture of a red thing, described as the page describes one."""
-    typed(blocks("sh")[0], folder)
+def filled_in(folder: Path) -> Path:
+    """Return the page's manifest with the right digest in it."""
+    together, check = blocks("sh")[:2]
+    typed(together, folder)
+    digest = re.search(r'"sha256": "([0-9a-f]{64})"', typed(check, folder).stdout)
+    assert digest is not None
+    path = folder / "my-model" / "manifest.json"
+    path.write_text(path.read_text().replace(ZEROS, digest[1]))
+    return path
+
+
+def test_golden_frames_are_recorded_and_the_model_is_signed(folder: Path) -> None:
+    """Pictures in a folder become what every engine is held to; all else in the manifest stays."""
+    path = filled_in(folder)
+    _, check, record, sign = blocks("sh")[:4]
+    before = json.loads(path.read_bytes())
+    assert "there are no pictures" in typed(record, folder).stderr
     picture = np.full((64, 96, 3), 128, np.uint8)
     picture[16:48, 32:64] = (20, 20, 240)
     golden = folder / "my-model" / "golden"
     golden.mkdir()
     cv2.imwrite(str(golden / "apple.png"), picture)
-    manifest = msgspec.json.decode(blocks("json")[0].encode())
-    manifest |= msgspec.json.decode(blocks("json")[1].encode())
-    manifest["golden"][0]["sha256"] = ZEROS
-    parse_manifest(msgspec.json.encode(manifest))
-    path = folder / "my-model" / "manifest.json"
-    path.write_bytes(msgspec.json.encode(manifest))
-    refused = typed(blocks("sh")[1], folder)
-    assert refused.returncode == 1
-    digest = re.search(r"FAIL golden: .*its sha256 is ([0-9a-f]{64})", refused.stdout)
-    assert digest is not None
-    manifest["golden"][0]["sha256"] = digest[1]
-    path.write_bytes(msgspec.json.encode(manifest))
-    assert re.search(r"golden: \d of 1 recorded detections found", typed(blocks("sh")[1], folder).stdout)
+    cv2.imwrite(str(golden / "nothing.png"), np.full((64, 96, 3), 128, np.uint8))
+    recorded = typed(record, folder)
+    assert recorded.returncode == 0, recorded.stderr
+    assert re.search(r"apple\.png: [1-9]", recorded.stdout)
+    after = json.loads(path.read_bytes())
+    frames = after.pop("golden")
+    assert [frame["file"] for frame in frames] == ["apple.png", "nothing.png"]
+    assert after == before
+    assert re.search(r"golden: (\d+) of \1 recorded detections found", typed(check, folder).stdout)
+    for command in sign.splitlines():
+        assert typed(command, folder).returncode == 0
+    keys = trusted_keys(folder / "my-keys")
+    assert verify_manifest(folder / "my-model", keys) in keys
+
+
+def test_a_picture_that_is_none_is_named(folder: Path) -> None:
+    """A broken file among the golden frames is said by name, and the manifest stays as it was."""
+    path = filled_in(folder)
+    golden = folder / "my-model" / "golden"
+    golden.mkdir()
+    (golden / "broken.jpg").write_bytes(b"no picture")
+    before = path.read_bytes()
+    refused = typed(blocks("sh")[2], folder)
+    assert (refused.returncode, path.read_bytes()) == (1, before)
+    assert "broken.jpg" in refused.stderr
 
 
 def test_the_settings_of_the_page_are_the_agents() -> None:
