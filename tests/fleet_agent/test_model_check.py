@@ -54,11 +54,15 @@ def failed(found: dict[str, Finding]) -> list[str]:
 
 @pytest.mark.parametrize("path", sorted(SHIPPED_MODELS.glob("*/manifest.json")), ids=lambda p: p.parent.name)
 def test_shipped_networks_are_fine(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command line says OK to each network in the repository, golden frames included."""
+    """The command line says OK to each network in the repository, golden frames included.
+
+    The one that is bad on purpose may see things in the dark: that is a warning.
+    """
     assert main(["model", "check", str(path.parent / "model.onnx"), "--manifest", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "FAIL" not in printed
-    assert "WARN" not in printed.replace("WARN time", "")
+    bad = path.parent.name.endswith("bad")
+    assert set(re.findall("WARN ([a-z]+)", printed)) <= ({"time", "empty"} if bad else {"time"})
     assert re.search(r"OK   golden: (\d+) of \1 recorded detections found", printed)
 
 
