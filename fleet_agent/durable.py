@@ -5,13 +5,16 @@ after all its bytes are on the disk. What is being removed is renamed back to su
 name without the prefix is always whole, and `sweep` may delete the rest, if only one process writes.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 import secrets
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 INCOMPLETE = ".incomplete-"
 # Large enough that hashing is not slowed by calls, small beside the memory of a cart.
@@ -65,6 +68,22 @@ class FolderLock:
             self._descriptor = None
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, and nothing else: a pipe of that name would keep its reader for ever.
+
+    Raises:
+        OSError: it is not there, cannot be read, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all; what was there before stays until it is.
 
@@ -95,7 +114,7 @@ def copy_file(source: Path, target: Path, most_bytes: int) -> str:
         OSError: reading or writing failed, or the file is larger than allowed.
     """
     digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("xb") as writer:
+    with open_regular(source) as reader, target.open("xb") as writer:
         left = most_bytes
         while block := reader.read(BLOCK_BYTES):
             left -= len(block)
@@ -114,7 +133,7 @@ def file_sha256(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
