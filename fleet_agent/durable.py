@@ -13,8 +13,8 @@ import secrets
 import shutil
 import stat
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 INCOMPLETE = ".incomplete-"
 # Large enough that hashing is not slowed by calls, small beside the memory of a cart.
@@ -68,20 +68,17 @@ class FolderLock:
             self._descriptor = None
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading, and nothing else: a pipe of that name would keep its reader for ever.
 
     Raises:
         OSError: it is not there, cannot be read, or is no regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "no regular file", str(path))
-        return os.fdopen(descriptor, "rb")
-    except OSError:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def write_file(path: Path, content: bytes) -> None:

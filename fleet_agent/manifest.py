@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, field
 
+from fleet_agent.durable import open_regular
 from fleet_agent.errors import ManifestError
 
 # Of the digest of a model's ONNX file, this much travels with every message: 64 bits tell any
@@ -220,7 +221,7 @@ def parse_manifest(document: bytes, origin: str = "manifest.json") -> ModelManif
             of one item, or no FP32 artifact.
     """
     if len(document) > MAX_MANIFEST_BYTES:
-        raise ManifestError(f"{origin}: {len(document)} bytes are more than a manifest may have")
+        raise ManifestError(f"{origin}: it has more than a manifest may have, {MAX_MANIFEST_BYTES} bytes")
     try:
         manifest = msgspec.json.decode(document, type=ModelManifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -239,11 +240,12 @@ def load_manifest(model_dir: Path) -> ModelManifest:
     """Read `manifest.json` of a model's folder.
 
     Raises:
-        ManifestError: as `parse_manifest`, or the file cannot be read.
+        ManifestError: as `parse_manifest`, or the file cannot be read. No more is read than one may have.
     """
     path = model_dir / "manifest.json"
     try:
-        document = path.read_bytes()
+        with open_regular(path) as file:
+            document = file.read(MAX_MANIFEST_BYTES + 1)
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror or error}") from error
     return parse_manifest(document, str(path))

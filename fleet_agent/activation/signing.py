@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from fleet_agent.durable import open_regular
 from fleet_agent.errors import SignatureError
 from fleet_agent.manifest import MAX_MANIFEST_BYTES
 
@@ -176,7 +177,7 @@ def verify_document(document: bytes, signature: bytes, trusted: Mapping[str, byt
 def _read(path: Path, most_bytes: int) -> bytes:
     """Read a small file; never more than its limit, however large it is."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             document = file.read(most_bytes + 1)
     except OSError as error:
         raise SignatureError(f"{path}: {error.strerror or error}") from error

@@ -9,7 +9,7 @@ manifest does not list are not copied. One process owns the store.
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fleet_agent import durable
@@ -82,7 +82,7 @@ def read_offer(directory: Path) -> Offer:
 
 def _read(path: Path, most_bytes: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with durable.open_regular(path) as file:
             content = file.read(most_bytes + 1)
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror or error}") from error
@@ -130,6 +130,7 @@ class ModelStore:
         if kept.is_dir():
             damage = _damage(kept, manifest)
             if not damage:
+                self._renew(offer, kept)
                 return StoredModel(kept, manifest, offer.name, signed_by)
             if offer.directory == kept:
                 raise ModelError(damage)
@@ -165,6 +166,18 @@ class ModelStore:
         if not signature:
             raise SignatureError(f"the model is not signed: it has no readable {SIGNATURE_NAME}")
         return verify_document(document, signature, self._trusted)
+
+    def _renew(self, offer: Offer, kept: Path) -> None:
+        """Give a kept model the small files it is offered with: it may have been signed anew."""
+        small = ((MANIFEST_NAME, offer.document), (SIGNATURE_NAME, offer.signature))
+        try:
+            with suppress(ManifestError):
+                if read_offer(kept) == replace(offer, directory=kept):
+                    return
+            for name, content in small:
+                durable.write_file(kept / name, content)
+        except OSError as error:
+            raise StoreError(f"{kept}: {error.strerror or error}") from error
 
     def _copy(self, offer: Offer, manifest: ModelManifest, kept: Path) -> None:
         temporary = durable.incomplete(kept)

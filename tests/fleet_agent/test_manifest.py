@@ -1,5 +1,6 @@
 """Stories about the model's manifest."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,4 +68,19 @@ def test_unknown_facts_at_the_top_do_not_stop_a_cart() -> None:
 def test_a_folder_without_manifest_is_named(tmp_path: Path) -> None:
     """The path that was looked at is in the error."""
     with pytest.raises(ManifestError, match=r"manifest\.json"):
+        load_manifest(tmp_path)
+
+
+def test_a_manifest_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    """Nobody would ever write into it, and the cart would wait for ever."""
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(ManifestError, match="no regular file"):
+        load_manifest(tmp_path)
+
+
+def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """A manifest of a terabyte of nothing is refused by a cart that has no terabyte of memory."""
+    with (tmp_path / "manifest.json").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ManifestError, match="more than a manifest may have"):
         load_manifest(tmp_path)

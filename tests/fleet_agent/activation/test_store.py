@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fleet_agent.activation.signing import generate_key, key_id, sign_manifest
 from fleet_agent.activation.store import ModelStore, read_offer
 from fleet_agent.errors import ManifestError, ModelError, SignatureError
 from fleet_agent.manifest import Artifact, load_manifest
@@ -70,6 +71,39 @@ def test_a_manifest_that_gives_one_file_two_digests_is_refused(store: ModelStore
     artifacts = {**described.artifacts, "fp16": Artifact(file="model.onnx", sha256="00" * 32)}
     write_manifest(folder, msgspec.structs.replace(described, artifacts=artifacts))
     with pytest.raises(ManifestError, match=r"model\.onnx twice"):
+        store.admit(read_offer(folder))
+
+
+def test_a_model_that_was_signed_anew_is_kept_with_its_new_signature(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    """After a change of keys the next boot trusts only the new key, and the kept model must open with it."""
+    folder = write_model(tmp_path / "offered")
+    store.admit(read_offer(folder))
+    new = generate_key()
+    sign_manifest(folder, new.private_pem)
+    changed = ModelStore(tmp_path / "models", {key_id(new.public): new.public})
+    kept = changed.admit(read_offer(folder))
+    assert changed.open(kept.name).signed_by == key_id(new.public)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.sig"])
+def test_a_kept_manifest_that_was_damaged_is_replaced(store: ModelStore, tmp_path: Path, name: str) -> None:
+    """What activation reports as kept must open at the next boot."""
+    offer = read_offer(write_model(tmp_path / "offered"))
+    (store.admit(offer).directory / name).write_bytes(b"{}")
+    assert store.open(store.admit(offer).name).name == offer.name
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.sig"])
+def test_a_pipe_in_the_place_of_a_small_file_does_not_hang(
+    store: ModelStore, tmp_path: Path, name: str
+) -> None:
+    """A manifest that nobody writes is none."""
+    folder = write_model(tmp_path / "offered")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ModelError, match=r"no regular file|not signed"):
         store.admit(read_offer(folder))
 
 
