@@ -78,7 +78,9 @@ def compared(
     limits = ParityLimits(least_overlap=LEAST_OVERLAP[precision])
     expected = {frame.file: sightings(frame.expected) for frame in manifest.golden}
     seen = observe(engine, manifest, golden, clock=SystemClock(), runs=0)
-    return agreement(match(expected[frame.name], frame.sightings, limits) for frame in seen.frames)
+    return agreement(
+        [(frame.name, match(expected[frame.name], frame.sightings, limits)) for frame in seen.frames]
+    )
 
 
 def limits_for(found: Agreement, precision: Precision) -> ParityLimits:

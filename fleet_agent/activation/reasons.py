@@ -9,6 +9,9 @@ from fleet_agent.activation.matching import FrameMatch, Sighting
 from fleet_agent.activation.observing import TimedRuns
 from fleet_agent.manifest import ModelManifest, ParityLimits
 
+# A GPU slower than one thread of the CPU runs a broken plan. Lower, and a busy cart refuses a good one.
+MOST_OF_CPU = 1.5
+
 
 def disagreements(
     who: str,
@@ -19,15 +22,25 @@ def disagreements(
 ) -> list[str]:
     """Say how one party differs from another beyond the limits; empty: it does not."""
     reasons = _worst_score(who, whom, matches, limits, manifest)
-    wrong = sum(len(found.lost) + len(found.extra) for _, found in matches)
+    worst = worst_repeats(matches)
+    wrong = sum(_errors(found) for _, found in worst)
     if wrong <= limits.max_unmatched:
         return reasons
-    lost = sum(len(found.lost) for _, found in matches)
+    lost = sum(len(found.lost) for _, found in worst)
     reasons.append(
         f"{who} lost {lost} and invented {wrong - lost} detections against {whom}; "
         f"{limits.max_unmatched} are allowed."
     )
-    return reasons + [line for name, found in matches for line in _details(who, name, found, manifest)]
+    return reasons + [line for name, found in worst for line in _details(who, name, found, manifest)]
+
+
+def worst_repeats(matches: Sequence[tuple[str, FrameMatch]]) -> list[tuple[str, FrameMatch]]:
+    """Return each frame once, as it was seen worst: how often it fills a batch depends on the cameras."""
+    worst: dict[str, FrameMatch] = {}
+    for name, found in matches:
+        if name not in worst or _errors(found) > _errors(worst[name]):
+            worst[name] = found
+    return list(worst.items())
 
 
 def proves_nothing(golden: Sequence[Golden], matches: Sequence[tuple[str, FrameMatch]]) -> list[str]:
@@ -53,9 +66,22 @@ def too_slow(timed: TimedRuns, budget_ms: float | None) -> list[str]:
     return [f"the candidate needs {needed}; {budget_ms:.2f} ms are allowed."]
 
 
+def slower_than_cpu(timed: TimedRuns, cpu_ms: float | None) -> list[str]:
+    """Say that an engine is slower than the reference on the CPU; empty: it is not, or one was not timed."""
+    median_ms = median(timed)
+    if median_ms is None or cpu_ms is None or median_ms <= MOST_OF_CPU * cpu_ms:
+        return []
+    needed = f"the candidate is too slow for what it is: {median_ms:.2f} ms for {timed.frames} frames"
+    return [f"{needed}, and the CPU needs {cpu_ms:.2f} ms; {MOST_OF_CPU} times that are allowed."]
+
+
 def median(timed: TimedRuns) -> float | None:
     """Return the median of the runs; None: there were none."""
     return statistics.median(timed.times_ms) if timed.times_ms else None
+
+
+def _errors(found: FrameMatch) -> int:
+    return len(found.lost) + len(found.extra)
 
 
 def _details(who: str, name: str, found: FrameMatch, manifest: ModelManifest) -> list[str]:

@@ -1,7 +1,8 @@
 """A model on trial: its plan is found or built, its engine is opened and held to the reference."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from fleet_agent.activation.golden import load_golden
@@ -10,7 +11,7 @@ from fleet_agent.activation.parity import ParityReport, budget_for, check
 from fleet_agent.activation.slots import Stage
 from fleet_agent.activation.store import StoredModel
 from fleet_agent.engines.contract import Backend, PlanRequest
-from fleet_agent.errors import ActivationError, EngineError
+from fleet_agent.errors import ActivationError, EngineError, PlanLoadError
 from fleet_agent.manifest import Precision
 from fleet_agent.perception import PerceptionEngine
 from fleet_agent.plans.cache import CachedPlan, PlanCache
@@ -111,6 +112,7 @@ class Trial:
         on_stage: Called before each step with its stage and the plan's key; writes it down.
         on_progress: Told of each step of a build.
         cancelled: Set by another thread to end the trial.
+        protected: Plans of the models that serve or served: whatever this trial finds, they stay.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class Trial:
         on_stage: Callable[[Stage, str | None], None],
         on_progress: OnProgress,
         cancelled: threading.Event | None,
+        protected: Collection[str] = (),
     ) -> None:
         self._model = model
         self._backend = backend
@@ -137,12 +140,13 @@ class Trial:
         self._on_stage = on_stage
         self._on_progress = on_progress
         self._cancelled = cancelled
+        self._protected = protected
 
     def run(self) -> Passed:
         """Find or build the plan, open the engine, and hold it to the reference.
 
-        A plan from the cache that cannot be opened, or whose engine is refused although the reference is
-        sound, is deleted and built once more.
+        A plan from the cache that does not load, or whose engine answers wrongly although the reference is
+        sound, is built once more. Until then a plan that a slot names stays where it is.
 
         Raises:
             ActivationError: the gate refused the engine.
@@ -172,23 +176,21 @@ class Trial:
         return self._test_or_drop(fresh)
 
     def _second_chance(self, cached: CachedPlan) -> Passed | None:
-        """Test a plan of the cache; None: it is wrong and gone, and another may be built."""
+        """Test a plan of the cache; None: it is wrong, and another may be built."""
         try:
             return self._test_or_drop(cached)
-        except ActivationError as error:
-            report = error.report
-            if not isinstance(report, ParityReport) or not report.reference_passed:
-                raise  # the model is at fault: another plan of it would be refused too
-        except EngineError:
-            pass
+        except (ActivationError, EngineError) as error:
+            if not _is_plans_fault(error):
+                raise  # another plan would fare no better
         self._count("plans_wrong")
         return None
 
     def _test_or_drop(self, plan: CachedPlan) -> Passed:
         try:
             return self._test(plan)
-        except (ActivationError, EngineError):
-            self._plans.drop(plan.key)
+        except (ActivationError, EngineError) as error:
+            if _is_plans_fault(error) and plan.key not in self._protected:
+                self._plans.drop(plan.key)
             raise
 
     def _test(self, plan: CachedPlan | None) -> Passed:
@@ -213,10 +215,9 @@ class Trial:
     def _compare(self, engine: PerceptionEngine) -> ParityReport:
         manifest, settings = self._model.manifest, self._settings
         frames = load_golden(self._model.directory, manifest)
-        reference = self._reference.open(
-            self._model.directory, manifest, precision="fp32", cameras=1, plan=None
-        )
-        try:
+        with ExitStack() as opened:
+            reference = self._on_cpu("fp32", opened)
+            same_file = None if settings.precision == "fp32" else self._on_cpu(settings.precision, opened)
             return check(
                 engine,
                 reference,
@@ -226,9 +227,15 @@ class Trial:
                 budget_ms=budget_for(manifest, settings.cameras, settings.latency_budget_ms),
                 clock=self._clock,
                 runs=settings.runs,
+                same_file=same_file,
             )
-        finally:
-            reference.close()
+
+    def _on_cpu(self, precision: Precision, opened: ExitStack) -> PerceptionEngine:
+        engine = self._reference.open(
+            self._model.directory, self._model.manifest, precision=precision, cameras=1, plan=None
+        )
+        opened.callback(engine.close)
+        return engine
 
     def _tell(self, progress: BuildProgress) -> None:
         self._on_progress(
@@ -238,6 +245,14 @@ class Trial:
     def _refuse_cancelled(self) -> None:
         if self._cancelled is not None and self._cancelled.is_set():
             raise ActivationError("selftest", "the activation was cancelled")
+
+
+def _is_plans_fault(error: ActivationError | EngineError) -> bool:
+    """Whether a plan is to blame: not the model, a slow moment, a cancellation or a device without memory."""
+    if isinstance(error, ActivationError):
+        report = error.report
+        return isinstance(report, ParityReport) and report.reference_passed and not report.candidate_right
+    return isinstance(error, PlanLoadError)
 
 
 def _refuse_failed(report: ParityReport) -> None:

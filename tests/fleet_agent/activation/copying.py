@@ -12,7 +12,7 @@ import msgspec
 
 from fleet_agent.engines.contract import PlanRequest
 from fleet_agent.engines.onnxruntime_backend import OnnxRuntimeBackend
-from fleet_agent.errors import EngineError
+from fleet_agent.errors import EngineError, PlanLoadError
 from fleet_agent.manifest import Artifact, ModelManifest, Precision
 from fleet_agent.perception import PerceptionEngine
 
@@ -78,4 +78,7 @@ class CopyingBackend:
         sha256 = hashlib.sha256(plan.read_bytes()).hexdigest()
         artifacts: dict[Precision, Artifact] = {precision: Artifact(file=plan.name, sha256=sha256)}
         loose = msgspec.structs.replace(manifest, artifacts=artifacts)
-        return self._inner.open(plan.parent, loose, precision=precision, cameras=cameras)
+        try:
+            return self._inner.open(plan.parent, loose, precision=precision, cameras=cameras)
+        except EngineError as error:
+            raise PlanLoadError(str(error)) from error

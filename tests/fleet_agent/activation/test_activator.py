@@ -33,7 +33,9 @@ def one_model(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
     """The store of a cart that runs a good model: to be copied."""
     folder = tmp_path_factory.mktemp("one")
     cart = CartOnBench(folder / "cart", base)
-    cart.activator.activate(write_model(folder / "good", order=(1, 2, 0))).engine.close()
+    good = cart.activator.activate(write_model(folder / "good", order=(1, 2, 0)))
+    good.engine.close()
+    cart.activator.serves(good.slot)
     cart.close()
     return folder / "cart"
 
@@ -86,7 +88,9 @@ def test_the_cart_keeps_two_models_and_their_plans(cart: CartOnBench, tmp_path: 
     served = cart.activator.slots.current
     for ix, order in enumerate([(0, 2, 1), (2, 1, 0)]):
         previous = cart.activator.slots.current
-        cart.activator.activate(write_model(tmp_path / str(ix), order=order)).engine.close()
+        activated = cart.activator.activate(write_model(tmp_path / str(ix), order=order))
+        activated.engine.close()
+        cart.activator.serves(activated.slot)
         assert cart.activator.slots.last_good == previous
         assert len(list((cart.folder / "models").iterdir())) == 2
         assert cart.leftovers() == []
@@ -104,6 +108,27 @@ def test_activating_the_current_model_again_keeps_the_last_good_one(
     before = cart.activator.slots
     cart.activator.activate(new).engine.close()
     assert cart.activator.slots == before
+    cart.close()
+
+
+def test_two_updates_without_a_restart_keep_the_model_that_serves(cart: CartOnBench, tmp_path: Path) -> None:
+    """The first of them never ran: it is not what a cart falls back to."""
+    serving = cart.activator.slots.current
+    for ix, order in enumerate([(0, 2, 1), (2, 1, 0)]):
+        cart.activator.activate(write_model(tmp_path / str(ix), order=order)).engine.close()
+        assert cart.activator.slots.last_good == serving
+    assert cart.leftovers() == []
+    cart.close()
+
+
+def test_a_refusal_does_not_end_the_attempt_of_another_model(cart: CartOnBench, tmp_path: Path) -> None:
+    """A folder without a manifest says nothing about the model that was looping."""
+    file = cart.workshop.slots
+    file.save(begin(file.slots, "ab" * 32, "selftest", now_ms=cart.workshop.clock.epoch_ms()))
+    attempt = file.slots.attempt
+    with pytest.raises(ActivationError, match=r"manifest\.json"):
+        cart.activator.activate(tmp_path / "nothing")
+    assert cart.activator.slots.attempt == attempt
     cart.close()
 
 
@@ -338,6 +363,37 @@ def test_activation_in_the_background_hands_over_an_engine(cart: CartOnBench, tm
     assert isinstance(good, Activated)
     assert items_seen(good.engine, good.manifest) == ITEMS_SHOWN
     assert isinstance(bad, ActivationError)
+    cart.close()
+
+
+def _current_plan(cart: CartOnBench) -> Path:
+    current = cart.activator.slots.current
+    assert current is not None
+    assert current.plan is not None
+    return cart.folder / "plans" / current.plan / f"{current.plan}.plan"
+
+
+def test_a_slow_moment_does_not_cost_the_serving_model_its_plan(tmp_path: Path, base: Path) -> None:
+    """A new manifest over the serving network shares its plan: refused as too slow, it leaves the plan."""
+    cart = CartOnBench(tmp_path / "cart", base, clock=LazyClock())
+    cart.activator.activate(write_model(tmp_path / "good", order=(1, 2, 0))).engine.close()
+    cart.counted.clear()
+    hasty = write_model(tmp_path / "hasty", order=(1, 2, 0), latency_budget_ms=1e-6, version="t2")
+    assert "are allowed" in refused(cart, hasty).why
+    assert _current_plan(cart).exists()
+    assert (cart.counted["plans_wrong"], cart.counted["plans_built"]) == (0, 0)
+
+
+def test_a_cancelled_selftest_leaves_the_serving_models_plan(cart: CartOnBench, tmp_path: Path) -> None:
+    """The serving model is sent again and its activation cancelled in the selftest: its plan stays."""
+    same, cancelled = write_model(tmp_path / "same", order=(1, 2, 0)), threading.Event()
+    with pytest.raises(ActivationError, match="cancelled"):
+        cart.activator.activate(
+            same,
+            on_progress=lambda entry: cancelled.set() if entry.stage == "selftest" else None,
+            cancelled=cancelled,
+        )
+    assert _current_plan(cart).exists()
     cart.close()
 
 

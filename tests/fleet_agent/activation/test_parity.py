@@ -6,13 +6,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 from fleet_agent.activation.golden import Golden, load_golden
 from fleet_agent.activation.matching import Sighting
 from fleet_agent.activation.observing import WARM_UP_RUNS, Observation, SeenFrame, TimedRuns, observe
-from fleet_agent.activation.parity import ParityReport, budget_for, check, judge
+from fleet_agent.activation.parity import ParityReport, against_recording, budget_for, check, judge
 from fleet_agent.engines.onnxruntime_backend import OnnxRuntimeBackend
-from fleet_agent.manifest import GoldenDetection, ModelManifest, ParityLimits, load_manifest
+from fleet_agent.manifest import Artifact, GoldenDetection, ModelManifest, ParityLimits, load_manifest
 from fleet_agent.perception import EngineInfo, PerceptionEngine, Tensor
 from tests.fleet_agent.activation.models import SCENES, write_model
 from tests.fleet_agent.worlds import SteppedClock, manifest
@@ -98,6 +100,85 @@ def test_golden_frames_that_show_nothing_prove_nothing() -> None:
     report = judge(manifest(), [], nothing, nothing, LIMITS, budget_ms=None)
     assert not report.passed
     assert "no golden frames" in report.reasons[0]
+
+
+def test_repeats_that_fill_a_batch_count_once() -> None:
+    """One forgiven loss is one loss, however often the frame was repeated to fill the cameras' batches."""
+    once = SeenFrame("a.png", ())
+    often = Observation(INFO, (once,) * 5, 0, TimedRuns(4, ()))
+    report = verdict(seen(APPLE), often, limits=ParityLimits(max_unmatched=1))
+    assert report.passed
+    assert report.to_reference.unmatched == 1
+    mixed = Observation(INFO, (SeenFrame("a.png", (APPLE,)), once), 0, TimedRuns(4, ()))
+    assert not verdict(seen(APPLE), mixed).passed
+
+
+def test_an_engine_of_another_network_is_held_to_its_own_file() -> None:
+    """Limits of eight bits would let it pass; its own file on the CPU scores otherwise."""
+    golden = [Golden("a.png", b"", (GoldenDetection(item_ix=0, score=0.9, box=BOX),))]
+    loose = ParityLimits(least_overlap=0.7, max_score_difference=0.24, max_unmatched=0)
+    stale, own = seen(Sighting(0, 0.7, BOX)), seen(Sighting(0, 0.88, BOX))
+    report = judge(manifest(), golden, seen(APPLE), stale, loose, budget_ms=None, same=own)
+    assert not report.passed
+    assert not report.candidate_right
+    assert "its own file on the CPU 0.880; 0.1 apart" in " ".join(report.reasons)
+    assert judge(manifest(), golden, seen(APPLE), own, loose, budget_ms=None, same=own).passed
+
+
+def test_a_gpu_that_is_slower_than_the_cpu_is_refused_and_not_called_wrong() -> None:
+    """Four frames of the reference take 8 ms; half as long again is allowed, whatever the budget."""
+    truth = Observation(INFO, (SeenFrame("a.png", (APPLE,)),), 0, TimedRuns(1, (2.0, 2.0, 9.0)))
+    assert verdict(truth, seen(APPLE, times_ms=(11.9,)), budget_ms=100.0).passed
+    report = verdict(truth, seen(APPLE, times_ms=(12.1,)), budget_ms=100.0)
+    assert not report.passed
+    assert report.candidate_right
+    assert report.reference_ms == 8.0
+    assert "too slow for what it is" in report.reasons[0]
+
+
+# Steps of 1/64, which floats hold exactly: the rounding of sums is not what this story is about.
+STEPS = st.integers(-12, 12) | st.none()
+ITEMS = st.tuples(st.integers(20, 52), STEPS, STEPS).map(
+    lambda entry: (
+        entry[0] / 64,
+        *((entry[0] + step) / 64 if step is not None else None for step in entry[1:]),
+    )
+)
+LOOSE = st.builds(
+    ParityLimits,
+    score_floor=st.sampled_from([0.25, 0.5, 0.625]),
+    least_overlap=st.sampled_from([0.7, 0.9]),
+    max_score_difference=st.sampled_from([0.125, 0.1875, 0.25]),
+    max_unmatched=st.integers(0, 3),
+)
+
+
+def _row(*, at: float, scores: list[float | None]) -> tuple[Sighting, ...]:
+    """Items apart from each other, so that each has one possible partner."""
+    places = ((ix / 4, at, ix / 4 + 0.2, at + 0.5) for ix in range(len(scores)))
+    return tuple(
+        Sighting(0, score, box) for score, box in zip(scores, places, strict=True) if score is not None
+    )
+
+
+@given(st.lists(ITEMS, min_size=1, max_size=3), LOOSE, LOOSE)
+@example([(0.51, 0.49, None)], ParityLimits(), ParityLimits())
+def test_what_the_gate_lets_pass_the_boot_lets_pass(
+    items: list[tuple[float | None, ...]], own: ParityLimits, limits: ParityLimits
+) -> None:
+    """Also what slipped below the floor in one step and was lost in the next."""
+    items = [*items, (0.95, 0.95, 0.95)]
+    recorded, truth, candidate = (
+        _row(at=0.1 + shift, scores=[item[ix] for item in items]) for ix, shift in enumerate((0, 0.01, 0.02))
+    )
+    expected = tuple(GoldenDetection(item_ix=0, score=one.score, box=one.box) for one in recorded)
+    golden = [Golden("a.png", b"", expected)]
+    model = msgspec.structs.replace(
+        manifest(), artifacts={"fp32": Artifact(file="a.onnx", sha256="0" * 64, parity=own)}
+    )
+    report = judge(model, golden, seen(*truth), seen(*candidate), limits, budget_ms=None)
+    assume(report.reference_passed and report.candidate_right)
+    assert against_recording(model, golden, seen(*candidate), limits) == ()
 
 
 def test_reasons_are_bounded() -> None:
