@@ -21,7 +21,8 @@
     │   └── FrameDecodeError    one frame is unreadable; the next may be fine
     ├── ScaleError
     │   ├── ScaleOpenError
-    │   └── ScaleLostError
+    │   ├── ScaleLostError
+    │   └── ScaleGarbageError   it talks nonsense; the next line may be a reading
     ├── SpoolError              the cart's database of unsent messages
     ├── WeightStoreError        the cart's file of learned weights
     ├── EndpointError           /live, /ready, /metrics: cannot listen; carries host and port
@@ -191,6 +192,18 @@ class ScaleOpenError(ScaleError):
 
 class ScaleLostError(ScaleError):
     """The scale was open and stopped delivering."""
+
+
+class ScaleGarbageError(ScaleError):
+    """Lines came that are no readings: a wrong speed or protocol; the port stays open.
+
+    Attributes:
+        lines: How many.
+    """
+
+    def __init__(self, port: str, lines: int) -> None:
+        super().__init__(f"{port}: {lines} lines are no readings")
+        self.lines = lines
 
 
 class SpoolError(AgentError):

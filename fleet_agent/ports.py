@@ -127,6 +127,7 @@ class ScaleSource(Protocol):
 
         Raises:
             ScaleLostError: close and open again.
+            ScaleGarbageError: only garbage came; read on.
         """
 
     def close(self) -> None:

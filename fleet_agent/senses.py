@@ -72,11 +72,12 @@ class SenseMaker:
                 ScaleLimits(self._config.fusion.weight_range_g, settings.drift_g),
                 backoff=Backoff(capture.reconnect_min_s, capture.reconnect_max_s, rng),
                 telemetry=self._telemetry,
+                clock=self._clock,
                 on_movement=on_movement,
                 on_change=on_change,
                 stopping=stopping,
             )
-            return Work(loop.run, guarded.guard)
+            return Work(loop.run, guarded.guard, lambda: loop.delivers)
 
         return self._sense("scale", make)
 

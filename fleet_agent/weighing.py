@@ -1,14 +1,13 @@
 """The scale's thread: opens it, reads it, finds settled changes, opens it again when it is lost."""
 
-import math
 import threading
 from collections.abc import Callable
 
 import structlog
 
 from fleet_agent.capture import READ_TIMEOUT_S, Backoff
-from fleet_agent.errors import ScaleError
-from fleet_agent.ports import ScaleReading, ScaleSource
+from fleet_agent.errors import ScaleError, ScaleGarbageError
+from fleet_agent.ports import Clock, ScaleReading, ScaleSource
 from fleet_agent.scales.condition import Condition, ScaleLimits, observe
 from fleet_agent.settling import SettleLimits, SettleState, WeightChange, step
 from fleet_agent.telemetry import Telemetry
@@ -18,8 +17,8 @@ log = structlog.get_logger()
 # A movement that has not settled after this long is counted: somebody leans on the cart, or the
 # scale is broken.
 UNSETTLED_S = 10.0
-# A scale that has said nothing for this long is counted. Simulated and battery-powered ones speak every two
-# seconds at rest.
+# A scale without a reading for this long is counted and does not deliver. Battery-powered ones speak
+# every two seconds at rest: shorter would count those.
 SILENT_S = 10.0
 
 
@@ -31,8 +30,10 @@ class WeighingLoop:
         limits: What counts as quiet and as a change.
         believable: What counts as trouble with the scale.
         backoff: Waits between attempts to open it.
-        telemetry: Counts garbage, overloads, silence, reconnects, unsettled movements and the troubles of
-            `scales.condition`; its gauge `scale_zero_g` is the walk of the weight at rest.
+        telemetry: Counts losses, garbage, overloads, silence, reconnects, unsettled movements and the
+            troubles of `scales.condition`; its gauge `scale_zero_g` is the walk of the weight at rest,
+            `scale_bad` is 1 while no readings come.
+        clock: Time.
         on_movement: Told when a movement begins (its monotonic time) and when one ends without a
             change (None).
         on_change: Told each settled change.
@@ -47,6 +48,7 @@ class WeighingLoop:
         *,
         backoff: Backoff,
         telemetry: Telemetry,
+        clock: Clock,
         on_movement: Callable[[float | None], None],
         on_change: Callable[[WeightChange], None],
         stopping: threading.Event,
@@ -55,9 +57,13 @@ class WeighingLoop:
         self._limits = limits
         self._believable = believable
         self._condition = Condition()
-        self._silent_reads = 0
         self._backoff = backoff
         self._telemetry = telemetry
+        self._clock = clock
+        self._heard_s = 0.0
+        self._silent = False
+        self._lost = False
+        self._delivers = False
         self._on_movement = on_movement
         self._on_change = on_change
         self._stopping = stopping
@@ -65,9 +71,15 @@ class WeighingLoop:
         self._overloaded = False
         self._reported_unsettled = False
 
+    @property
+    def delivers(self) -> bool:
+        """Whether readings come: not before the first one, nor while it is lost or silent."""
+        return self._delivers
+
     def run(self) -> None:
         """Report changes until the stop."""
         connections = 0
+        self._say(delivers=False)
         while not self._stopping.is_set():
             try:
                 self._source.open()
@@ -77,27 +89,61 @@ class WeighingLoop:
                 self._read()
             except ScaleError as error:
                 log.warning("scale does not deliver", why=str(error))
+                self._lose()
             except Exception:  # a source that a program injected may raise anything; the cart goes on
                 log.exception("scale failed")
+                self._lose()
             finally:
-                self._source.close()
+                self._close()
             self._stopping.wait(self._backoff.next_s())
 
+    def _lose(self) -> None:
+        """Count a loss once, however often the scale cannot be opened after it."""
+        if self._stopping.is_set():  # a loop that was told to end has no say about the scale
+            return
+        if not self._lost:
+            self._telemetry.count("scale_lost")
+        self._lost = True
+        self._say(delivers=False)
+
+    def _say(self, *, delivers: bool) -> None:
+        self._delivers = delivers
+        self._telemetry.gauge("scale_bad", float(not delivers))
+
+    def _close(self) -> None:
+        try:
+            self._source.close()
+        except Exception:  # the scale is opened again all the same
+            log.exception("scale does not close")
+
     def _read(self) -> None:
+        self._heard_s, self._silent = self._clock.monotonic_s(), False
         while not self._stopping.is_set():
-            reading = self._source.read(READ_TIMEOUT_S)
+            try:
+                reading = self._source.read(READ_TIMEOUT_S)
+            except ScaleGarbageError as error:
+                self._telemetry.count("scale_garbage", error.lines)
+                reading = None
             if reading is None:
                 self._count_silence()
             else:
-                self._silent_reads = 0
-                self._backoff.reset()
+                self._hear()
                 self._take(reading)
 
+    def _hear(self) -> None:
+        """Note that a reading came."""
+        self._heard_s, self._silent, self._lost = self._clock.monotonic_s(), False, False
+        self._backoff.reset()
+        if not self._delivers:
+            self._say(delivers=True)
+
     def _count_silence(self) -> None:
-        """Count, once, that the scale is there and says nothing."""
-        self._silent_reads += 1
-        if self._silent_reads == math.ceil(SILENT_S / READ_TIMEOUT_S):
-            self._telemetry.count("scale_silent")
+        """Count, once, that the scale is there and gives no reading."""
+        if self._silent or self._clock.monotonic_s() - self._heard_s < SILENT_S:
+            return
+        self._silent = True
+        self._telemetry.count("scale_silent")
+        self._say(delivers=False)
 
     def _take(self, reading: ScaleReading) -> None:
         if reading.garbage_before:

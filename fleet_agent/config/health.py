@@ -58,7 +58,10 @@ class HealthConfig:
     crash_starts: Count = field(
         default=5, metadata=doc("Starts without a clean stop from which the cart starts in safe mode.")
     )
-    crash_window_s: Positive = field(default=600.0, metadata=doc("Within this long."))
+    crash_window_s: Positive = field(
+        default=600.0,
+        metadata=doc("Within this long, or within crash_starts times healthy_after_s, if that is longer."),
+    )
     healthy_after_s: Positive = field(
         default=600.0, metadata=doc("A run of this length is healthy: earlier crashes are forgotten.")
     )

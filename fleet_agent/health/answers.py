@@ -8,6 +8,7 @@ from fleet_agent.health.endpoint import Answers, Part, Report
 from fleet_agent.health.exposition import expose
 from fleet_agent.health.guard import GuardedEngine
 from fleet_agent.health.monitor import Monitor
+from fleet_agent.health.sense import Sense
 from fleet_agent.health.watch import Heartbeats
 from fleet_agent.telemetry import Telemetry
 
@@ -27,6 +28,7 @@ class AgentAnswers:
         check_s: How often it looks.
         engine: The network.
         cameras: Conditions by name.
+        scale: Its thread; None for a cart without one.
         spool_works: Whether the spool took what it was given last.
         started: How this run was decided to be.
         now_s: The clock that never jumps.
@@ -42,6 +44,7 @@ class AgentAnswers:
         check_s: float,
         engine: GuardedEngine,
         cameras: Mapping[str, CameraWatch],
+        scale: Sense | None,
         spool_works: Callable[[], bool],
         started: BreakerDecision | None,
         now_s: Callable[[], float],
@@ -53,6 +56,7 @@ class AgentAnswers:
         self._missed_s = max(LEAST_MISSED_S, MISSED_LOOKS * check_s)
         self._engine = engine
         self._cameras = cameras
+        self._scale = scale
         self._spool_works = spool_works
         self._started = started
         self._now_s = now_s
@@ -75,7 +79,7 @@ class AgentAnswers:
         )
 
     def ready(self) -> Report:
-        """The cart can make events: a network that runs, a camera that delivers, a spool that takes."""
+        """The cart can make events: a network that runs, a camera and a scale that deliver, a spool."""
         conditions = {name: watch.condition.name.lower() for name, watch in self._cameras.items()}
         safe = self._started is not None and self._started.safe_mode
         return Report(
@@ -84,6 +88,7 @@ class AgentAnswers:
                 "cameras": Part(
                     any(watch.delivers for watch in self._cameras.values()), {"conditions": conditions}
                 ),
+                **({} if self._scale is None else {"scale": Part(self._scale.delivers)}),
                 "spool": Part(self._spool_works()),
                 # A safe mode is ready: it makes events. It is here for people to see.
                 "mode": Part(ok=True, detail={"safe_mode": safe, "degrade_level": self._monitor.level}),

@@ -34,13 +34,18 @@ class BreakerLimits:
 
     Attributes:
         starts: So many without a clean stop, the present one not counted, ...
-        window_s: ... within this long.
+        window_s: ... within this long, at least.
         healthy_after_s: A run of this length ends the loop.
     """
 
     starts: int = 5
     window_s: float = 600.0
     healthy_after_s: float = 600.0
+
+    @property
+    def reach_s(self) -> float:
+        """How far back a start counts: runs that all end just before they are healthy are a loop too."""
+        return max(self.window_s, self.starts * self.healthy_after_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,8 @@ def on_start(state: BreakerState, now_ms: int, limits: BreakerLimits) -> tuple[B
 
     A clock that was set back leaves starts in the future: they count as recent.
     """
-    oldest_ms = now_ms - round(limits.window_s * 1000)
+    now_ms = max(0, now_ms)  # before 1970: a machine without a clock, at boot
+    oldest_ms = now_ms - round(limits.reach_s * 1000)
     recent = tuple(at for at in state.starts_ms if at >= oldest_ms)
     tripped = state.tripped or len(recent) >= limits.starts
     after = BreakerState((*recent, now_ms)[-MOST_STARTS:], tripped)
@@ -137,9 +143,12 @@ class CrashBreaker:
             log.error("crash loop: starting in safe mode", crashes=decision.crashes)
         return replace(decision, damaged=damaged)
 
-    def running(self, now_s: float) -> None:
-        """Note that the cart runs and nothing is stuck, on the clock that never jumps; cheap."""
-        if self._begun_s is None:
+    def running(self, now_s: float, *, well: bool = True) -> None:
+        """Note that the cart runs and nothing is stuck, on the clock that never jumps; cheap.
+
+        A run that is not well (its network fails) is no healthy one: its time begins again.
+        """
+        if not well or self._begun_s is None:
             self._begun_s = now_s
         elif now_s - self._begun_s >= self._limits.healthy_after_s and self._state != BreakerState():
             self._state = on_healthy(self._state)

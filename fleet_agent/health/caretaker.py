@@ -72,6 +72,7 @@ class Caretaker:
             cameras=cameras,
             pressure=pressure,
             surroundings=surroundings,
+            engine_fails=lambda: engine.failing,
         )
         self._answers = AgentAnswers(
             {"store": config.store, "cart": config.cart},
@@ -81,6 +82,7 @@ class Caretaker:
             check_s=config.health.check_s,
             engine=engine,
             cameras=cameras,
+            scale=senses.get("scale"),
             spool_works=spool_works,
             started=surroundings.started,
             now_s=clock.monotonic_s,

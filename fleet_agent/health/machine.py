@@ -24,6 +24,8 @@ GPU_LOADS = (
 SLOWING = ("processor", "cpufreq", "devfreq", "throttle", "gpu")
 # Bits of the Raspberry Pi firmware that say what is so now: under-voltage, capped, throttled, soft limit.
 PI_NOW = 0b1111
+# Zones that read a constant 100 degrees on some Jetsons, as in `tegrastats`: always the hottest.
+CONSTANT = "pmic"
 # Sensors outside this range are not connected: they read 0 or below absolute zero.
 COLDEST_C, HOTTEST_C = 0.0, 200.0
 
@@ -79,7 +81,7 @@ class LinuxReader:
     def _temperatures(self) -> dict[str, float]:
         zones = sorted((self._root / "sys/class/thermal").glob("thermal_zone*"))
         found = [(_text(zone / "type").lower(), _celsius(zone / "temp")) for zone in zones]
-        known = [(kind, celsius) for kind, celsius in found if celsius is not None]
+        known = [(k, celsius) for k, celsius in found if celsius is not None and not k.startswith(CONSTANT)]
         gpu = [celsius for kind, celsius in known if "gpu" in kind]
         return {
             **({"temp_c": max(celsius for _, celsius in known)} if known else {}),

@@ -28,6 +28,10 @@ EXIT_STUCK = 86
 # How often machine and ladder are looked at. More often costs an idle cart; the ladder's own times
 # are tens of seconds.
 PRESSURE_S = 5.0
+# A watchdog that could not look for so many of its periods was paused with the whole process (SIGSTOP, a
+# virtual machine, swap). Lower: a busy machine is forgiven too much; higher: a pause ends the process.
+PAUSE_LOOKS = 5
+LEAST_PAUSE_S = 5.0
 
 
 def exit_process(stuck: Stuck) -> None:
@@ -87,6 +91,7 @@ class Monitor:
         cameras: Their conditions.
         pressure: The ladder.
         surroundings: Who is told.
+        engine_fails: Whether the network's last run failed: such a run is not healthy.
     """
 
     def __init__(
@@ -100,6 +105,7 @@ class Monitor:
         cameras: Mapping[str, CameraWatch],
         pressure: PressureGauge,
         surroundings: Surroundings,
+        engine_fails: Callable[[], bool],
     ) -> None:
         self._config = config
         self._clock = clock
@@ -109,12 +115,14 @@ class Monitor:
         self._cameras = cameras
         self._pressure = pressure
         self._around = surroundings
+        self._engine_fails = engine_fails
         # The manager must hear from a healthy cart several times before it loses patience.
         patience_s = surroundings.watchdog_s
         self._check_s = config.check_s if patience_s is None else min(config.check_s, patience_s / 3)
         self._stopping = clock.event()
         self._pressure_due_s = clock.monotonic_s()
         self._told_ready = False
+        self._paused = False
         self._fatal: Stuck | None = None
         self.ticked_s = clock.monotonic_s()
 
@@ -156,8 +164,7 @@ class Monitor:
     def tick(self) -> None:
         """Look once."""
         now_s = self._clock.monotonic_s()
-        for stuck in self._beats.stuck():
-            self._act(stuck)
+        self._judge(now_s)
         if self._fatal is None:
             self._say_alive(now_s)
         if now_s >= self._pressure_due_s:
@@ -165,6 +172,21 @@ class Monitor:
             self._pressure.look(now_s)
             self._revive()
         self.ticked_s = now_s
+
+    def _judge(self, now_s: float) -> None:
+        """Act on who hangs or died; after a pause of the whole process nobody is to blame for the time."""
+        gap_s = now_s - self.ticked_s
+        # Never twice in a row: a machine so slow that every look is late must still be watched.
+        self._paused = not self._paused and gap_s > max(LEAST_PAUSE_S, PAUSE_LOOKS * self._check_s)
+        if self._paused:
+            log.warning("process was paused", for_s=round(gap_s, 1))
+            self._beats.forgive(gap_s)
+            return
+        for stuck in self._beats.stuck():
+            self._act(stuck)
+        for stage, sense in self._senses.items():
+            if sense.dead:
+                self._act(Stuck(stage, "nothing: its thread died", 0.0))
 
     def _revive(self) -> None:
         """Try cameras that were given up again, once their hanging threads have come back."""
@@ -174,7 +196,7 @@ class Monitor:
 
     def _say_alive(self, now_s: float) -> None:
         if self._around.breaker is not None:
-            self._around.breaker.running(now_s)
+            self._around.breaker.running(now_s, well=not self._engine_fails())
         if not self._told_ready:
             self._told_ready = True
             self._around.supervisor.ready()

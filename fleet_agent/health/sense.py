@@ -15,10 +15,12 @@ class Work:
     Attributes:
         run: Until the stop.
         guard: Of its calls.
+        delivers: Whether its source does; cameras tell their `CameraWatch` instead.
     """
 
     run: Callable[[], None]
     guard: Guard
+    delivers: Callable[[], bool] = lambda: True
 
 
 class Sense:
@@ -53,14 +55,33 @@ class Sense:
         self._stopping = self._clock.event()
         work = self._make(self._stopping)
         self._guard = work.guard
-        self._thread = threading.Thread(target=work.run, name=self._name, daemon=True)
+        self._work = work
+        ended = self._ended = threading.Event()
+
+        def run() -> None:
+            work.run()
+            ended.set()
+
+        self._thread = threading.Thread(target=run, name=self._name, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
+    @property
+    def dead(self) -> bool:
+        """Whether the thread is gone though nobody stopped it and its source has not ended."""
+        with self._lock:
+            gone = self._thread.ident is not None and not self._thread.is_alive()
+            return gone and not (self._ended.is_set() or self._stopped or self._guard.abandoned)
+
+    @property
+    def delivers(self) -> bool:
+        """Whether the source does."""
+        return self._work.delivers()
+
     def replace(self) -> bool:
-        """Abandon a thread that hangs; True when another one has taken its place."""
+        """Abandon a thread that hangs or died; True when another one has taken its place."""
         with self._lock:
             self._stopping.set()
             self._guard.abandon()

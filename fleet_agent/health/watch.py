@@ -6,7 +6,7 @@ what it is about to do, and for how long that may take; who is past it is stuck.
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleet_agent.ports import Clock
 
@@ -73,6 +73,13 @@ class Heartbeats:
         """Note that a stage has ended and does nothing any more."""
         with self._lock:
             self._beats.pop(stage, None)
+
+    def forgive(self, gap_s: float) -> None:
+        """Take a pause of the whole process from everybody's time."""
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            for stage, beat in self._beats.items():
+                self._beats[stage] = replace(beat, since_s=min(now_s, beat.since_s + gap_s))
 
     def stuck(self) -> list[Stuck]:
         """Return who is past its limit now."""

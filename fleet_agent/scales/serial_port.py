@@ -4,7 +4,7 @@ from collections import deque
 
 import serial
 
-from fleet_agent.errors import ScaleLostError, ScaleOpenError
+from fleet_agent.errors import ScaleGarbageError, ScaleLostError, ScaleOpenError
 from fleet_agent.ports import Clock, ScaleReading
 from fleet_agent.scales.ascii_protocol import Line, LineReader
 
@@ -47,10 +47,13 @@ class SerialScale:
 
         Raises:
             ScaleLostError: the port is gone.
+            ScaleGarbageError: lines came, and none was a reading.
         """
         if not self._waiting:
             self._waiting.extend(self._reader.feed(self._receive(timeout_s)))
         if not self._waiting:
+            if self._reader.garbage:
+                raise ScaleGarbageError(self._port, self._reader.drain())
             return None
         line = self._waiting.popleft()
         return ScaleReading(

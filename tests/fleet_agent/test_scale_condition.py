@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_agent.capture import Backoff
+from fleet_agent.errors import ScaleError, ScaleGarbageError, ScaleLostError, ScaleOpenError
 from fleet_agent.ports import ScaleReading
 from fleet_agent.scales.condition import Condition, ScaleLimits, Trouble, observe
 from fleet_agent.settling import SettleLimits, WeightChange
 from fleet_agent.telemetry import Telemetry
 from fleet_agent.weighing import SILENT_S, WeighingLoop
+from tests.fleet_agent.worlds import SteppedClock
 
 LIMITS = ScaleLimits(range_g=20_000.0, drift_g=25.0)
 
@@ -91,38 +93,53 @@ def test_whatever_a_scale_says_is_survived(grams: list[float], walked_g: float) 
     assert drifts <= abs(walked_g) * len(grams) / LIMITS.drift_g
 
 
-class PlayedScale:
-    """Plays readings, None for silence, and then ends the loop."""
+Said = ScaleReading | ScaleError | None
 
-    def __init__(self, readings: Sequence[ScaleReading | None], stopping: threading.Event) -> None:
-        self._readings = list(readings)
+
+class PlayedScale:
+    """Plays readings, None for a second of silence and errors, and then ends the loop; closing it fails."""
+
+    def __init__(self, said: Sequence[Said], stopping: threading.Event, clock: SteppedClock) -> None:
+        self._said = list(said)
         self._stopping = stopping
+        self._clock = clock
 
     def open(self) -> None:
-        """Nothing to open."""
+        """Fail when the next thing said is that it is not there."""
+        if self._said and isinstance(self._said[0], ScaleOpenError):
+            raise self._said.pop(0)  # type: ignore[misc]
 
     def read(self, timeout_s: float) -> ScaleReading | None:
         """Return the next at once; time is in the readings."""
         assert timeout_s > 0
-        if not self._readings:
+        if not self._said:
             self._stopping.set()
             return None
-        return self._readings.pop(0)
+        said = self._said.pop(0)
+        if said is None:
+            self._clock.now_s += timeout_s
+        if isinstance(said, ScaleGarbageError):
+            self._clock.now_s += 0.1
+        if isinstance(said, ScaleError):
+            raise said
+        return said
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Fail, as a device does that is gone."""
+        raise OSError(5, "Input/output error")
 
 
-def weigh(readings: Sequence[ScaleReading | None]) -> tuple[Telemetry, list[WeightChange]]:
+def weigh(said: Sequence[Said]) -> tuple[Telemetry, list[WeightChange]]:
     """Run the scale's thread over readings, here."""
-    stopping, telemetry = threading.Event(), Telemetry()
+    stopping, telemetry, clock = threading.Event(), Telemetry(), SteppedClock()
     changes: list[WeightChange] = []
     WeighingLoop(
-        PlayedScale(readings, stopping),
+        PlayedScale(said, stopping, clock),
         SettleLimits(0.5, 5.0, 10.0),
         LIMITS,
         backoff=Backoff(0.001, 0.001, random.Random(1)),
         telemetry=telemetry,
+        clock=clock,
         on_movement=lambda _: None,
         on_change=changes.append,
         stopping=stopping,
@@ -162,7 +179,7 @@ def test_nonsense_between_readings_does_not_stop_the_scale() -> None:
 
 def test_a_scale_that_falls_silent_is_counted_once_per_silence() -> None:
     """The cable is pulled at the indicator: the port stays open and says nothing."""
-    silence: list[ScaleReading | None] = [None] * int(3 * SILENT_S)
+    silence: list[Said] = [None] * int(3 * SILENT_S)
     telemetry, _ = weigh([*at_ten_hertz([500.0] * 5), *silence, *at_ten_hertz([500.0]), *silence])
     assert telemetry.totals().counters == {"scale_silent": 2}
 
@@ -173,3 +190,32 @@ def test_a_step_from_one_reading_to_the_next_is_abrupt_and_a_hand_is_not() -> No
     _, placed = weigh(at_ten_hertz([500.0] * 20 + [650.0, 1050.0, 820.0, 930.0] + [900.0] * 20))
     assert [c.abrupt for c in stepped] == [True]
     assert [c.abrupt for c in placed] == [False]
+
+
+def test_a_scale_that_is_never_found_is_lost_once_and_bad_until_it_delivers() -> None:
+    """Three failed openings are one loss; a reading ends it, and the unplugging after that is another."""
+    gone = [ScaleOpenError("/dev/ttyUSB0: gone")] * 3
+    never, _ = weigh(gone)
+    assert (never.totals().counters["scale_lost"], never.totals().gauges["scale_bad"]) == (1, 1.0)
+    found, _ = weigh([*gone, *at_ten_hertz([500.0])])
+    assert (found.totals().counters["scale_lost"], found.totals().gauges["scale_bad"]) == (1, 0.0)
+    again, _ = weigh([*gone, *at_ten_hertz([500.0]), ScaleLostError("unplugged"), *gone])
+    assert (again.totals().counters["scale_lost"], again.totals().gauges["scale_bad"]) == (2, 1.0)
+
+
+def test_a_scale_that_cannot_be_closed_is_opened_again_and_weighs() -> None:
+    """The device is gone when it is closed: an error of the system's, and no end of the scale's thread."""
+    after = at_ten_hertz([500.0] * 20 + [900.0] * 20)
+    telemetry, changes = weigh([*at_ten_hertz([500.0]), ScaleLostError("unplugged"), *after])
+    assert [c.change_g for c in changes] == [400.0]
+    assert telemetry.totals().counters == {"scale_lost": 1, "scale_reconnects": 1}
+
+
+def test_garbage_without_a_reading_is_counted_as_it_comes_and_silence_by_the_clock() -> None:
+    """A wrong speed: five seconds of nonsense is no silence yet, eleven are a scale that does not deliver."""
+    short, _ = weigh([*at_ten_hertz([500.0]), *[ScaleGarbageError("tty", 2)] * 50])
+    assert short.totals().counters == {"scale_garbage": 100}
+    assert short.totals().gauges["scale_bad"] == 0.0
+    long, _ = weigh([*at_ten_hertz([500.0]), *[ScaleGarbageError("tty", 2)] * 110])
+    assert long.totals().counters == {"scale_garbage": 220, "scale_silent": 1}
+    assert long.totals().gauges["scale_bad"] == 1.0

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_agent.config import ScaleConfig
-from fleet_agent.errors import ScaleLostError, ScaleOpenError
+from fleet_agent.errors import ScaleGarbageError, ScaleLostError, ScaleOpenError
 from fleet_agent.ports import ScaleReading, SystemClock
 from fleet_agent.scales import ScriptedScale, SerialScale, load_script, make_scale
 from fleet_agent.scales.ascii_protocol import LineReader, parse_line
@@ -108,6 +108,18 @@ def test_a_reading_may_come_in_pieces(port: tuple[int, str]) -> None:
         deadline -= 1
     assert reading is not None
     assert reading.grams == 250.0
+    scale.close()
+
+
+def test_nothing_but_garbage_is_told_as_garbage(port: tuple[int, str]) -> None:
+    """An indicator at the wrong speed never gives a reading to count garbage with: an error carries it."""
+    indicator, device = port
+    scale = SerialScale(device, 9600, SystemClock())
+    scale.open()
+    os.write(indicator, b"gar%bage\r\n")
+    with pytest.raises(ScaleGarbageError) as told:
+        _read_for_a_while(scale)
+    assert told.value.lines >= 1
     scale.close()
 
 

@@ -63,6 +63,28 @@ def test_crashes_of_long_ago_are_forgotten(tmp_path: Path) -> None:
         assert not breaker(tmp_path).started(T0 + i * 3_600_000).safe_mode
 
 
+def test_runs_that_end_before_they_are_healthy_are_a_loop_however_slow(tmp_path: Path) -> None:
+    """A crash four minutes after each start is outside of no window."""
+    found = [breaker(tmp_path).started(T0 + i * 250_000).safe_mode for i in range(20)]
+    assert found == [False] * 3 + [True] * 17
+
+
+def test_a_cart_that_is_switched_off_every_hour_after_healthy_runs_is_no_loop(tmp_path: Path) -> None:
+    """Staff pull the plug; each run had been healthy for long."""
+    for i in range(20):
+        one = breaker(tmp_path)
+        assert not one.started(T0 + i * 3_600_000).safe_mode
+        one.running(10.0)
+        one.running(3_500.0)
+
+
+def test_a_clock_before_1970_does_not_damage_the_memory(tmp_path: Path) -> None:
+    """A machine without a clock may begin with a negative time: its starts count and can be read."""
+    found = [breaker(tmp_path).started(-5_000) for _ in range(4)]
+    assert [one.damaged for one in found] == [False] * 4
+    assert found[-1].safe_mode
+
+
 def test_a_clock_that_was_set_back_still_counts(tmp_path: Path) -> None:
     """A cart without a battery for its clock starts in 1970 some times; its crashes count all the same."""
     found = [breaker(tmp_path).started(at) for at in (T0, T0, T0 - 10**9, T0 - 10**9)]

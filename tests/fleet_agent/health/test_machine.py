@@ -35,7 +35,7 @@ def test_a_machine_that_tells_nothing_gives_nothing(tmp_path: Path) -> None:
 
 
 def test_a_jetson_tells_temperatures_throttling_gpu_and_memory(tmp_path: Path) -> None:
-    """As the tree of an Orin: zones by name, unconnected ones left out, load in tenths of a percent."""
+    """As the tree of an Orin: zones by name, unconnected and constant ones not; load in per mille."""
     put(
         tmp_path,
         {
@@ -45,6 +45,8 @@ def test_a_jetson_tells_temperatures_throttling_gpu_and_memory(tmp_path: Path) -
             f"{ZONES}/thermal_zone1/temp": "51250\n",
             f"{ZONES}/thermal_zone2/type": "cv0-thermal\n",
             f"{ZONES}/thermal_zone2/temp": "-256000\n",
+            f"{ZONES}/thermal_zone3/type": "PMIC-Die\n",
+            f"{ZONES}/thermal_zone3/temp": "100000\n",
             f"{ZONES}/cooling_device0/type": "pwm-fan\n",
             f"{ZONES}/cooling_device0/cur_state": "2\n",
             f"{ZONES}/cooling_device1/type": "cpu-throttle-alert\n",

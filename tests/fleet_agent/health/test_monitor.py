@@ -16,15 +16,18 @@ import pytest
 
 from fleet_agent.config import CaptureConfig, HealthConfig, TelemetryConfig
 from fleet_agent.engines.fake import FakeEngine
+from fleet_agent.errors import ScaleLostError, ScaleOpenError
 from fleet_agent.health.breaker import BreakerDecision, BreakerLimits, CrashBreaker
 from fleet_agent.health.machine import Machine, Readings
-from fleet_agent.health.monitor import EXIT_STUCK, Surroundings
+from fleet_agent.health.monitor import EXIT_STUCK, Monitor, Surroundings
+from fleet_agent.health.pressure import PressureGauge
 from fleet_agent.health.systemd import NoSupervisor, Systemd, supervisor, watchdog_period_s
-from fleet_agent.health.watch import Stuck
+from fleet_agent.health.watch import Heartbeats, Stuck
 from fleet_agent.perception import Tensor
 from fleet_agent.ports import ScaleReading
+from fleet_agent.telemetry import Telemetry
 from tests.fleet_agent.simulated_cart import SimulatedCart, SimulatedScale, Stage, running
-from tests.fleet_agent.worlds import COLORS, config, manifest
+from tests.fleet_agent.worlds import COLORS, SteppedClock, config, manifest
 
 SETTINGS = config(
     telemetry=TelemetryConfig(window_s=10.0),
@@ -160,6 +163,164 @@ def test_a_scale_that_hangs_is_replaced_and_then_ends_the_process(tmp_path: Path
         one.clock.sleep(40.0)
     assert one.counter("watchdog_replaced") == 1
     assert [stuck.stage for stuck in told] == ["scale"]
+
+
+class UnpluggedScale(SimulatedScale):
+    """A scale whose cable can be pulled."""
+
+    gone = False
+
+    def open(self) -> None:
+        """Open it, if it is there."""
+        if self.gone:
+            raise ScaleOpenError("/dev/ttyUSB0: it is not there")
+
+    def read(self, timeout_s: float) -> ScaleReading | None:
+        """Read it, if it is there."""
+        if self.gone:
+            raise ScaleLostError("unplugged")
+        return super().read(timeout_s)
+
+
+def test_a_cart_whose_scale_is_unplugged_is_not_ready_and_says_why(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """No scale, no events: 503 and a counted loss while it is gone, ready again when it is back."""
+    port, scales = free_port(), list[UnpluggedScale]()
+    settings = replace(SETTINGS, health=replace(SETTINGS.health, port=port))
+
+    def make(stage: Stage) -> UnpluggedScale:
+        scales.append(UnpluggedScale(stage))
+        return scales[-1]
+
+    with running(SimulatedCart(settings, tmp_path / "s.db", scale=make)) as one:
+        assert fetch(port, "/ready")[0] == 200
+        scales[0].gone = True
+        one.clock.sleep(60.0)
+        status, body = fetch(port, "/ready")
+        assert (status, json.loads(body)["parts"]["scale"]["ok"]) == (503, False)
+        scales[0].gone = False
+        one.clock.sleep(15.0)
+        assert fetch(port, "/ready")[0] == 200
+    assert one.counter("scale_lost") == 1
+    assert {0.0, 1.0} <= set(one.gauges("scale_bad"))
+    assert one.gauges("scale_bad")[-1] == 0.0
+
+
+class SeizedScale(HangingScale):
+    """A scale whose hanging thread keeps the port, so that the next thread cannot open it."""
+
+    opened = 0
+
+    def open(self) -> None:
+        """Open it once."""
+        self.opened += 1
+        if self.opened > 1:
+            raise ScaleOpenError("/dev/ttyUSB0: in use")
+
+
+def test_a_hung_scale_that_cannot_be_opened_again_is_lost_by_name(tmp_path: Path) -> None:
+    """Replacing the thread does not free the port: the cart must not look well."""
+    with running(SimulatedCart(SETTINGS, tmp_path / "s.db", scale=SeizedScale)) as one:
+        one.clock.sleep(60.0)
+    assert (one.counter("watchdog_replaced"), one.counter("scale_lost")) == (1, 1)
+    assert one.gauges("scale_bad")[-1] == 1.0
+
+
+class QuittingScale(SimulatedScale):
+    """A scale whose driver ends its own thread, once."""
+
+    quits = True
+
+    def read(self, timeout_s: float) -> ScaleReading | None:
+        """End the thread that reads."""
+        if self.quits:
+            self.quits = False
+            raise SystemExit
+        return super().read(timeout_s)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_died_is_replaced(tmp_path: Path) -> None:
+    """It hangs in nothing, so its heartbeat is silent: the watchdog looks whether it lives."""
+    with running(SimulatedCart(SETTINGS, tmp_path / "s.db", scale=QuittingScale)) as one:
+        one.clock.sleep(5.0)
+        one.stage.move(1)
+        assert [event.item_id for event in one.told] == ["item-1"]
+    assert one.counter("watchdog_replaced") == 1
+
+
+def watched(
+    told: list[Stuck],
+    breaker: CrashBreaker | None = None,
+    engine_fails: Callable[[], bool] = lambda: False,
+) -> tuple[SteppedClock, Heartbeats, Monitor]:
+    """Return a watchdog whose looks and time a story makes."""
+    clock, telemetry = SteppedClock(), Telemetry()
+    beats = Heartbeats(clock)
+    pressure = PressureGauge(
+        config(), machine=Machine([]), telemetry=telemetry, standings=dict, apply=lambda _: None
+    )
+    monitor = Monitor(
+        SETTINGS.health,
+        clock=clock,
+        telemetry=telemetry,
+        beats=beats,
+        senses={},
+        cameras={},
+        pressure=pressure,
+        surroundings=Surroundings(machine=Machine([]), on_stuck=told.append, breaker=breaker),
+        engine_fails=engine_fails,
+    )
+    return clock, beats, monitor
+
+
+def breaker_forgot(folder: Path) -> bool:
+    """Whether nothing is left of the starts before."""
+    stored: dict[str, list[int]] = json.loads((folder / "starts.json").read_bytes())
+    return stored["starts_ms"] == []
+
+
+def test_a_pause_of_the_whole_process_is_nobodys_fault() -> None:
+    """After a minute's pause calls have all their time left, but for what they had used before it."""
+    clock = SteppedClock()
+    beats = Heartbeats(clock)
+    beats.set("engine", "infer", 5.0)
+    clock.now_s += 60.0
+    assert [one.stage for one in beats.stuck()] == ["engine"]
+    beats.forgive(58.0)
+    assert beats.stuck() == []
+    clock.now_s += 3.5
+    assert [one.for_s for one in beats.stuck()] == [pytest.approx(5.5)]
+
+
+def test_a_paused_cart_is_not_ended_for_the_pause() -> None:
+    """A virtual machine that stood still for two minutes goes on; one that hangs is still found."""
+    told: list[Stuck] = []
+    clock, beats, monitor = watched(told)
+    beats.set("engine", "infer", 5.0)
+    monitor.tick()
+    clock.now_s += 120.0
+    monitor.tick()
+    assert told == []
+    clock.now_s += 6.0  # no excuse twice in a row, however slow the looks are
+    monitor.tick()
+    assert [stuck.stage for stuck in told] == ["engine"]
+
+
+def test_a_run_whose_engine_fails_is_not_healthy(tmp_path: Path) -> None:
+    """Ten minutes of failing inferences are no reason to forget the crashes before."""
+    failing = [True]
+    breaker = CrashBreaker(tmp_path / "starts.json", BreakerLimits(starts=1, healthy_after_s=600.0))
+    breaker.started(1_000_000)
+    clock, _, monitor = watched([], breaker, lambda: failing[0])
+    for minute in range(30):
+        failing[0] = minute < 15
+        clock.now_s += 60.0
+        monitor.tick()
+        if minute == 14:
+            assert breaker_forgot(tmp_path) is False
+    assert breaker_forgot(tmp_path) is True
 
 
 def test_a_hot_cart_looks_less_and_says_so(tmp_path: Path) -> None:
@@ -301,7 +462,7 @@ def test_the_watchdogs_period_is_read_as_systemd_writes_it(
 HANG = """
 import threading, time
 from fleet_agent.health.monitor import exit_process
-from fleet_agent.health.watch import Stuck
+from fleet_agent.health.watch import Heartbeats, Stuck
 threading.Thread(target=lambda: threading.Event().wait()).start()
 exit_process(Stuck("engine", "infer", 61.0))
 """
