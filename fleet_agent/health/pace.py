@@ -53,21 +53,30 @@ class Standing:
     sharpness: float
 
 
-def pace_of(level: int, cameras: Mapping[str, Standing]) -> Pace:
-    """Return what a level of the ladder means for a cart with these cameras."""
+def pace_of(level: int, cameras: Mapping[str, Standing], before: Pace = Pace()) -> Pace:
+    """Return what a level of the ladder means for a cart with these cameras, and which pace before."""
     if level <= 0:
         return Pace()
     if level == 1:
         return Pace(active_share=0.5)
     if level == 2:
         return Pace(active_share=0.5, idle=False)
-    return Pace(active_share=1 / 3, idle=False, cameras=best(cameras))
+    return Pace(active_share=1 / 3, idle=False, cameras=best(cameras, chosen=before.cameras or frozenset()))
 
 
-def best(cameras: Mapping[str, Standing], most: int = FEWEST_CAMERAS) -> frozenset[str]:
-    """Return the names of the best cameras: sound before faulty, then the sharpest, then by name."""
-    ranked = sorted(cameras, key=lambda name: (_rank(cameras[name]), -cameras[name].sharpness, name))
-    return frozenset(ranked[:most])
+def best(
+    cameras: Mapping[str, Standing], most: int = FEWEST_CAMERAS, chosen: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """Return the names of the best cameras: sound before faulty, then the sharpest, then by name.
+
+    Cameras that are chosen already stay unless others are sounder: sharpness differs a little in each look,
+    and each change of cameras costs the frames of the one that comes in.
+    """
+
+    def place(name: str) -> tuple[int, bool, float, str]:
+        return _rank(cameras[name]), name not in chosen, -cameras[name].sharpness, name
+
+    return frozenset(sorted(cameras, key=place)[:most])
 
 
 def _rank(standing: Standing) -> int:

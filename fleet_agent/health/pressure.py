@@ -77,7 +77,7 @@ class PressureGauge:
             self._ladder, move = climb(self._ladder, self._pressure(readings), now_s, self._limits)
             if move is not None:
                 self._tell(move)
-            self._set_pace(pace_of(self.level, self._standings()))
+            self._set_pace(pace_of(self.level, self._standings(), self._pace))
         self._telemetry.gauge("degrade_level", float(self.level))
 
     def _pressure(self, readings: Mapping[str, float]) -> Pressure:

@@ -1,6 +1,7 @@
 """Stories about the ladder of looking less."""
 
 import itertools
+import random
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,12 @@ from hypothesis import strategies as st
 
 from fleet_agent.health.camera import Condition
 from fleet_agent.health.degrade import TOP_LEVEL, Ladder, LadderLimits, Move, Pressure, climb
-from fleet_agent.health.pace import Standing, best, pace_of
+from fleet_agent.health.pace import Pace, Standing, best, pace_of
 
 LIMITS = LadderLimits(degrade_after_s=15.0, recover_after_s=120.0)
 CALM = Pressure(temp_c=50.0, throttled=False, infer_share=0.2, decision_ms=100.0, memory_bytes=2e9)
+
+CALM_MACHINE = replace(CALM, infer_share=None, decision_ms=None)
 
 
 def run(pressures: list[Pressure], every_s: float = 5.0) -> list[tuple[float, Move]]:
@@ -70,6 +73,54 @@ def test_an_engine_that_one_level_cured_does_not_swing() -> None:
     assert [move.level for _, move in moves] == [1]
 
 
+def test_late_decisions_of_a_busy_shopper_lead_down() -> None:
+    """One item in twelve seconds, each decided five seconds late: most looks see no decision at all."""
+    seldom = [CALM_MACHINE] * 2
+    found = run(
+        [replace(CALM_MACHINE, decision_ms=5000.0), *seldom, replace(CALM_MACHINE, decision_ms=5000.0)] * 30
+    )
+    assert [move.level for _, move in found] == [1, 2, 3]
+    assert {move.causes for _, move in found} == {("late",)}
+
+
+def test_one_late_decision_is_no_reason_to_look_less() -> None:
+    """However long nothing is decided after it."""
+    assert run([replace(CALM_MACHINE, decision_ms=5000.0)] + [CALM_MACHINE] * 100) == []
+
+
+def test_a_slow_engine_that_is_hardly_asked_any_more_does_not_swing() -> None:
+    """At level 2 it does not run while nothing moves: what is not measured has not become fast."""
+    ladder, levels = Ladder(), [0]
+    for look in range(720):
+        share = {0: 2.0, 1: 1.2}.get(ladder.level)
+        ladder, _ = climb(ladder, replace(CALM_MACHINE, infer_share=share), look * 5.0, LIMITS)
+        levels.append(ladder.level)
+    assert levels == sorted(levels)
+    assert levels[-1] == 2
+
+
+def test_a_cart_that_was_late_looks_more_again_once_it_was_measured_in_time() -> None:
+    """One decision in time is enough, with two calm minutes after it."""
+    late, good = (replace(CALM_MACHINE, decision_ms=ms) for ms in (5000.0, 200.0))
+    assert [
+        move.level for _, move in run([late] * 4 + [CALM_MACHINE] * 100 + [good] + [CALM_MACHINE] * 30)
+    ] == [1, 0]
+
+
+@given(
+    measure=st.sampled_from(["decision_ms", "infer_share"]),
+    value=st.floats(0, 10_000),
+    seen=st.lists(st.booleans(), max_size=300),
+)
+def test_under_constant_pressure_the_ladder_moves_one_way_and_stays(
+    measure: str, value: float, seen: list[bool]
+) -> None:
+    """Whenever it is measured, the same figure never leads down and then up."""
+    pressed = replace(CALM_MACHINE, **{measure: value})
+    levels = [move.level for _, move in run([pressed if look else CALM_MACHINE for look in seen])]
+    assert levels == sorted(levels)
+
+
 measures = st.builds(
     Pressure,
     temp_c=st.none() | st.floats(-20, 130),
@@ -105,6 +156,21 @@ def test_the_last_level_looks_through_the_two_best_cameras() -> None:
     assert pace_of(3, CAMERAS).cameras == frozenset({"front", "right"})
     assert best({name: CAMERAS[name] for name in ("left", "rear", "front")}) == {"front", "rear"}
     assert best({"left": CAMERAS["left"]}) == {"left"}
+
+
+def test_chosen_cameras_stay_until_one_becomes_worse() -> None:
+    """Sharpness that trembles from look to look changes nothing; a black camera does, and once."""
+    rng = random.Random(1)
+    pace, found = Pace(), list[frozenset[str] | None]()
+    for look in range(200):
+        cameras = {name: Standing(Condition.OK, rng.gauss(8.0, 0.05)) for name in ("front", "left", "right")}
+        if look >= 100 and pace.cameras is not None:
+            worse = found[0] is not None and min(found[0])
+            cameras[str(worse)] = Standing(Condition.BLACK, 0.0)
+        pace = pace_of(3, cameras, pace)
+        found.append(pace.cameras)
+    changes = [look for look in range(1, 200) if found[look] != found[look - 1]]
+    assert changes == [100]
 
 
 def test_each_level_looks_less_than_the_one_before() -> None:
