@@ -96,6 +96,9 @@ class Agent:
         self._transport = transport
         self._clock = clock
         self._stopping = clock.event()
+        # Engines that nobody runs yet. Under the lock: none is offered to a deciding thread that ends.
+        self._offered: list[PerceptionEngine] = []
+        self._offering = threading.Lock()
         self._stopped = False
         self._telemetry = telemetry or Telemetry()
         self._beats = Heartbeats(clock)
@@ -226,7 +229,8 @@ class Agent:
 
     def begin_stop(self) -> None:
         """Tell all threads to end, without waiting: `stop` of many agents is then quick."""
-        self._stopping.set()
+        with self._offering:
+            self._stopping.set()
         for sense in self._senses.values():
             sense.begin_stop()
         self._decider.stop()
@@ -257,26 +261,55 @@ class Agent:
         self._decider_thread.join(timeout_s)
         return not self._decider_thread.is_alive()
 
-    def use_engine(self, engine: PerceptionEngine) -> None:
+    def use_engine(self, engine: PerceptionEngine, on_used: Callable[[], None] | None = None) -> bool:
         """Run another engine of the same model from the next look on; the one before is closed.
 
         Returns at once: the deciding thread changes over between two looks, and a new birth tells it.
 
         Args:
             engine: Ready to run, with a row of input per camera; it belongs to the agent from now on.
+            on_used: Called by the deciding thread when it took the engine over; must not block.
+
+        Returns:
+            Whether it will be used; a cart that stops closes it instead.
         """
+        with self._offering:
+            if self._stopping.is_set():
+                self._close(engine)
+                return False
+            self._offered.append(engine)
+            self._decider.renew_vision(Renewal(lambda: self._take_over(engine, on_used)))
+        return True
 
-        def make() -> Vision:
-            self._engine.replace(engine)
-            self._identity = replace(self._identity, engine=str(engine.info))
-            log.info("engine renewed", cart=self._config.cart, engine=str(engine.info))
-            self._transport.renew()
-            return self._vision()
+    def _take_over(self, engine: PerceptionEngine, on_used: Callable[[], None] | None) -> Vision:
+        """Change over to another engine; what fails leaves the one before, and its eyes, in place."""
+        self._offered.remove(engine)
+        before = self._engine.replace(engine)
+        try:
+            vision = self._vision()
+        except BaseException:
+            self._close(self._engine.replace(before))
+            raise
+        self._identity = replace(self._identity, engine=str(engine.info))
+        log.info("engine renewed", cart=self._config.cart, engine=str(engine.info))
+        self._close(before)
+        self._transport.renew()
+        if on_used is not None:
+            on_used()
+        return vision
 
-        self._decider.renew_vision(Renewal(make))
+    def _close(self, engine: PerceptionEngine) -> None:
+        """Close an engine that nobody runs; a driver that fails at it costs memory, not sight."""
+        try:
+            engine.close()
+        except Exception:
+            log.exception("engine does not close", cart=self._config.cart)
+            self._telemetry.count("engine_close_failed")
 
     def close_engine(self) -> None:
-        """Close whatever engine runs by now; after `stop`."""
+        """Close whatever engine runs by now, and those that were offered too late; after `stop`."""
+        while self._offered:
+            self._close(self._offered.pop())
         self._engine.close()
 
     def _vision(self) -> Vision:

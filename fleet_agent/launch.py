@@ -1,12 +1,13 @@
 """From a configuration to the parts of a running cart: used by the command line, `check` and tests."""
 
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
 import structlog
 
-from fleet_agent.activation.opening import start, without_store
+from fleet_agent.activation.opening import Started, start, without_store
 from fleet_agent.activation.outcomes import Activated, ActivationProgress
 from fleet_agent.agent import Agent
 from fleet_agent.cameras import make_camera
@@ -26,6 +27,10 @@ log = structlog.get_logger()
 SHIPPED_MODELS = Path(__file__).parent / "models"
 # Of the models in the repository, the one that carts run unless they are told otherwise.
 SHIPPED_MODEL = SHIPPED_MODELS / "v1"
+
+# How often the thread of an activation asks whether the cart stops before it took the engine over. Lower
+# wakes it for nothing; higher makes a stop wait.
+USED_POLL_S = 0.5
 
 
 def model_directory(config: CartConfig) -> Path:
@@ -75,30 +80,33 @@ class Cart:
         transport = MqttTransport(config.mqtt, client_id=client_id(config), clock=clock)
         scale = make_scale(config.scale, clock)
         telemetry = Telemetry()
-        base = model_directory(config)
-        self._spool = Spool(Path(config.spool.path), config.spool, owner=f"{config.store}/{config.cart}")
-        started = (
-            without_store(config, base, "safe mode")
-            if safe
-            else start(config, base, clock=clock, on_count=telemetry.count, on_progress=_log_progress)
-        )
+        # Closed in turn if the cart cannot be made, and kept open if it can.
+        with ExitStack() as opened:
+            spool = Spool(Path(config.spool.path), config.spool, owner=f"{config.store}/{config.cart}")
+            opened.callback(spool.close)
+            started = _open_model(config, clock, telemetry, safe=safe)
+            if started.activator is not None:
+                opened.callback(started.activator.close)
+            opened.callback(started.opened.engine.close)
+            self.agent = Agent(
+                config,
+                cameras=[make_camera(camera, clock) for camera in config.cameras],
+                scale=scale,
+                engine=started.opened.engine,
+                manifest=started.opened.manifest,
+                spool=spool,
+                transport=transport,
+                clock=clock,
+                surroundings=surroundings,
+                telemetry=telemetry,
+            )
+            opened.pop_all()
+        self._spool = spool
         self._activator = started.activator
         self._pending = started.opened.pending
         self._cancelled = threading.Event()
         self._activation: threading.Thread | None = None
-        self._digest = started.opened.manifest.digest
-        self.agent = Agent(
-            config,
-            cameras=[make_camera(camera, clock) for camera in config.cameras],
-            scale=scale,
-            engine=started.opened.engine,
-            manifest=started.opened.manifest,
-            spool=self._spool,
-            transport=transport,
-            clock=clock,
-            surroundings=surroundings,
-            telemetry=telemetry,
-        )
+        self._model = started.opened.model
 
     def start(self) -> None:
         """Start the cart, and make the better engine if one is pending."""
@@ -111,12 +119,22 @@ class Cart:
     def _on_activated(self, outcome: Activated | ActivationError) -> None:
         if isinstance(outcome, ActivationError):
             return  # logged and counted; what runs goes on
-        if outcome.manifest.digest == self._digest:
-            self.agent.use_engine(outcome.engine)
-        else:
+        if outcome.slot.model != self._model:
             # Another model may have other classes: the basket and its books begin anew with the next start.
             log.info("model_runs_from_the_next_start", model=outcome.manifest.digest)
             outcome.engine.close()
+            return
+        used = threading.Event()
+        if self.agent.use_engine(outcome.engine, used.set):
+            self._note_use(outcome, used)
+
+    def _note_use(self, outcome: Activated, used: threading.Event) -> None:
+        """Wait until the cart looks through an engine, and write down that its model serves."""
+        while not used.wait(USED_POLL_S):
+            if self._cancelled.is_set():
+                return
+        if self._activator is not None:
+            self._activator.serves(outcome.slot)
 
     def stop(self, timeout_s: float) -> None:
         """Stop the cart and close everything; an activation that is under way is given up."""
@@ -126,8 +144,19 @@ class Cart:
             self._activation.join(timeout_s)
         self._spool.close()
         self.agent.close_engine()
-        if self._activator is not None:
+        if self._activation is not None and self._activation.is_alive():
+            # Another agent would sweep away what the thread has in hand. The kernel lets go of the store
+            # when the process ends.
+            log.warning("thread does not end", thread=self._activation.name)
+        elif self._activator is not None:
             self._activator.close()
+
+
+def _open_model(config: CartConfig, clock: Clock, telemetry: Telemetry, *, safe: bool) -> Started:
+    base, count = model_directory(config), telemetry.count
+    if safe:
+        return without_store(config, base, SHIPPED_MODEL, "safe mode", clock=clock, on_count=count)
+    return start(config, base, SHIPPED_MODEL, clock=clock, on_count=count, on_progress=_log_progress)
 
 
 def _log_progress(progress: ActivationProgress) -> None:

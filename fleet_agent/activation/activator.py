@@ -15,11 +15,23 @@ import structlog
 
 from fleet_agent.activation.boot import Boot
 from fleet_agent.activation.outcomes import Activated, ActivationProgress, OnProgress, Opened, reason
-from fleet_agent.activation.slots import Slot, Slots, Stage, begin, end, loops, promote, tried_base
+from fleet_agent.activation.slots import (
+    Slot,
+    Slots,
+    Stage,
+    answered,
+    begin,
+    end,
+    loops,
+    promote,
+    refuse_base,
+    tried_base,
+    tried_crashed,
+)
 from fleet_agent.activation.store import Offer, StoredModel, read_offer
 from fleet_agent.activation.trial import Trial
 from fleet_agent.activation.workshop import Workshop
-from fleet_agent.errors import ActivationError, StoreError
+from fleet_agent.errors import ActivationError, AgentError, StoreError
 
 log = structlog.get_logger()
 
@@ -47,7 +59,7 @@ class Activator:
         the background. Every fallback is logged, counted as `activation_fallback_<what>`, and returned.
 
         Raises:
-            ModelError: not even the base model can be opened.
+            ModelError: not even the shipped model can be opened.
         """
         with self._busy:
             return Boot(self._with).open()
@@ -108,6 +120,17 @@ class Activator:
         thread.start()
         return thread
 
+    def serves(self, slot: Slot) -> None:
+        """Write down that a running cart took over the engine of an activation: it may be the last good one.
+
+        Args:
+            slot: Of `Activated`; nothing happens if another model is current by now.
+        """
+        file = self._with.slots
+        with self._busy, suppress(StoreError):
+            if file.slots.current == slot:
+                file.save(answered(file.slots, "current"))
+
     def close(self) -> None:
         """Let another process use the store; calling twice is harmless."""
         self._with.plans.close()
@@ -138,19 +161,22 @@ class _Attempt:
             self._refused(error)
             raise
         except Exception as error:  # whatever a library does, the cart goes on with the model it has
+            if not isinstance(error, AgentError):
+                log.exception("activation failed", stage=self._stage)
             refusal = ActivationError(self._stage, reason(error))
             self._refused(refusal)
             raise refusal from error
         finally:
-            self._clean()
+            self._with.clean()
 
     def _run(self) -> Activated:
         offer = read_offer(self._directory)
         self._name = offer.name
         self._refuse_loops(offer)
+        file = self._with.slots
         if self._directory == self._with.base:
-            file = self._with.slots
             file.save(tried_base(file.slots, offer.name))
+        file.save(tried_crashed(file.slots, offer.name, self._with.clock.epoch_ms()))
         self._step("verified", None)
         model = self._with.store.admit(offer)
         self._refuse_missing(model)
@@ -165,6 +191,7 @@ class _Attempt:
             on_stage=self._step,
             on_progress=self._tell,
             cancelled=self._cancelled,
+            protected=self._with.slots.slots.plans,
         ).run()
         try:
             self._step("active", passed.plan)
@@ -183,8 +210,9 @@ class _Attempt:
             activated_at_ms=self._with.clock.epoch_ms(),
         )
         file = self._with.slots
-        file.save(promote(file.slots, slot))
-        return slot
+        switched = promote(file.slots, slot)
+        file.save(switched)
+        return switched.current or slot
 
     def _step(self, stage: Stage, plan: str | None) -> None:
         """Write a step down before it is taken, and tell of it."""
@@ -216,15 +244,15 @@ class _Attempt:
     def _refused(self, error: ActivationError) -> None:
         self._with.on_count(f"activation_refused_{error.stage}")
         log.warning("model_refused", model=self._name[:16], stage=error.stage, why=error.why)
-        file = self._with.slots
-        # A loop stays written down, or it would begin anew.
-        if not loops(file.slots, self._name, self._with.clock.epoch_ms()):
-            with suppress(StoreError):
-                file.save(end(file.slots))
+        with suppress(StoreError):
+            self._with.slots.save(self._after_refusal(self._with.slots.slots))
 
-    def _clean(self) -> None:
-        """Delete models and plans that no slot names."""
-        slots = self._with.slots.slots
-        self._with.store.clean(slots.models)
-        with suppress(OSError):
-            self._with.plans.evict(slots.plans)
+    def _after_refusal(self, slots: Slots) -> Slots:
+        now_ms = self._with.clock.epoch_ms()
+        cancelled = self._cancelled is not None and self._cancelled.is_set()
+        if self._name and self._directory == self._with.base and not cancelled:
+            slots = refuse_base(slots, self._name, now_ms)
+        # A loop stays written down, or it would begin anew; so does the attempt of another model.
+        attempt = slots.attempt
+        ours = attempt is not None and attempt.model == self._name
+        return end(slots) if ours and not loops(slots, self._name, now_ms) else slots

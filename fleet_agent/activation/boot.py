@@ -12,17 +12,24 @@ from typing import Literal
 
 import structlog
 
-from fleet_agent.activation.golden import load_golden
-from fleet_agent.activation.observing import observe
+from fleet_agent.activation.base import BaseOpener, wrong_answers
 from fleet_agent.activation.outcomes import Fallback, Opened, reason
-from fleet_agent.activation.parity import against_recording
-from fleet_agent.activation.slots import SLOT_NAMES, Slot, SlotName, Slots, answered, count_failure
+from fleet_agent.activation.slots import (
+    SLOT_NAMES,
+    Slot,
+    SlotName,
+    Slots,
+    answered,
+    base_rests,
+    count_failure,
+    crashed_and_rested,
+)
 from fleet_agent.activation.store import StoredModel, read_offer
 from fleet_agent.activation.trial import plan_key, plan_request
 from fleet_agent.activation.workshop import Workshop
 from fleet_agent.engines.contract import Backend
 from fleet_agent.errors import EngineError, ModelError, StoreError
-from fleet_agent.manifest import ModelManifest, Precision, load_manifest
+from fleet_agent.manifest import ModelManifest, Precision
 from fleet_agent.perception import PerceptionEngine
 
 log = structlog.get_logger()
@@ -36,12 +43,14 @@ class _Running:
         engine: It.
         manifest: Of its model.
         directory: Of its model.
+        name: sha256 of its manifest.
         wanted: It is the engine that the slot asks for, not a stand-in.
     """
 
     engine: PerceptionEngine
     manifest: ModelManifest
     directory: Path
+    name: str
     wanted: bool
 
 
@@ -60,7 +69,7 @@ class Boot:
         """Return the first engine that answers, and clean up.
 
         Raises:
-            ModelError: not even the base model can be opened.
+            ModelError: not even the shipped model can be opened.
         """
         self._note_the_past()
         for name in SLOT_NAMES:
@@ -68,23 +77,21 @@ class Boot:
             running = self._try_slot(name, slot) if slot is not None else None
             if running is not None:
                 return self._opened(running, name, self._pending(running))
-        return self._opened(self._open_base(), "base", self._with.base)
+        return self._opened(self._open_base(), "base", self._pending_base())
 
     def _opened(self, running: _Running, source: SlotName | Literal["base"], pending: Path | None) -> Opened:
-        slots = self._with.slots.slots
-        self._with.store.clean(slots.models)
-        with suppress(OSError):
-            self._with.plans.evict(slots.plans)
+        self._with.clean()
         engine = str(running.engine.info)
         log.info("model_opened", source=source, model=running.manifest.digest, engine=engine)
         return Opened(
             engine=running.engine,
             manifest=running.manifest,
             directory=running.directory,
+            model=running.name,
             source=source,
             fallbacks=tuple(self._fallbacks),
             pending=pending,
-            interrupted=slots.attempt,
+            interrupted=self._with.slots.slots.attempt,
         )
 
     def _note_the_past(self) -> None:
@@ -103,7 +110,7 @@ class Boot:
             self._pass_over(name, f"{slot.failures} boots in a row ended before it answered")
             return None
         before = self._with.slots.slots
-        self._save(count_failure(before, name))
+        self._save(count_failure(before, name, self._with.clock.epoch_ms()))
         try:
             running = self._open_slot(self._with.store.open(slot.model), slot)
         except Exception as error:  # noqa: BLE001  # whatever a library does, there is another model to try
@@ -124,11 +131,11 @@ class Boot:
         except Exception as error:  # noqa: BLE001  # a runtime that fails costs speed, not sight
             self._pass_over("plan" if slot.plan else "engine", reason(error))
             return self._stand_in(model)
-        return _Running(engine, model.manifest, model.directory, wanted)
+        return _Running(engine, model.manifest, model.directory, model.name, wanted)
 
     def _stand_in(self, model: StoredModel) -> _Running:
         engine = self._open_engine(self._with.reference, model, "fp32", None)
-        return _Running(engine, model.manifest, model.directory, wanted=False)
+        return _Running(engine, model.manifest, model.directory, model.name, wanted=False)
 
     def _plan(self, model: StoredModel, slot: Slot) -> tuple[Path | None, bool]:
         """Find the plan of a slot for the machine as it is now, and say whether it is the one wanted."""
@@ -156,39 +163,32 @@ class Boot:
             plan=plan,
         )
         try:
-            _refuse(self._wrong(engine, model.directory, model.manifest, precision))
+            clock = self._with.clock
+            _refuse(wrong_answers(engine, model.directory, model.manifest, precision, clock=clock))
         except BaseException:
             engine.close()
             raise
         return engine
 
-    def _wrong(
-        self, engine: PerceptionEngine, directory: Path, manifest: ModelManifest, precision: Precision
-    ) -> str:
-        golden = load_golden(directory, manifest)
-        seen = observe(engine, manifest, golden, clock=self._with.clock, runs=0)
-        return " ".join(against_recording(manifest, golden, seen, manifest.artifacts[precision].parity))
-
     def _open_base(self) -> _Running:
-        """Open the last resort; what is wrong with its answers is told, for there is nothing behind it."""
-        base = self._with.base
-        manifest = load_manifest(base)
-        engine = self._with.reference.open(
-            base, manifest, precision="fp32", cameras=self._with.settings.cameras, plan=None
+        opener = BaseOpener(
+            base=self._with.base,
+            shipped=self._with.shipped,
+            trusted=self._with.store.trusted,
+            reference=self._with.reference,
+            cameras=self._with.settings.cameras,
+            clock=self._with.clock,
         )
-        try:
-            wrong = self._wrong(engine, base, manifest, "fp32")
-        except ModelError as error:
-            wrong = str(error)
-        if wrong:
-            self._pass_over("base", wrong)
-        return _Running(engine, manifest, base, wanted=False)
+        model = opener.open(lambda why: self._pass_over("base", why))
+        return _Running(model.engine, model.manifest, model.directory, model.name, wanted=False)
 
     def _pending(self, running: _Running) -> Path | None:
         """Return what should be activated in the background, if anything."""
         if not running.wanted:
             return running.directory
         slots = self._with.slots.slots
+        if crashed := crashed_and_rested(slots, self._with.clock.epoch_ms()):
+            return self._with.store.directory(crashed)
         with suppress(ModelError):
             base = read_offer(self._with.base).name
             current = slots.current.model if slots.current else None
@@ -197,6 +197,13 @@ class Boot:
             if base not in {slots.base, current} and follows:
                 return self._with.base
         return None
+
+    def _pending_base(self) -> Path | None:
+        slots, now_ms = self._with.slots.slots, self._with.clock.epoch_ms()
+        with suppress(ModelError):
+            if base_rests(slots, read_offer(self._with.base).name, now_ms):
+                return None
+        return self._with.base
 
     def _pass_over(self, what: str, why: str) -> None:
         self._fallbacks.append(Fallback(what, why))

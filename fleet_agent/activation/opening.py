@@ -6,6 +6,7 @@ from pathlib import Path
 import structlog
 
 from fleet_agent.activation.activator import Activator
+from fleet_agent.activation.base import BaseOpener
 from fleet_agent.activation.outcomes import ActivationProgress, Fallback, OnCount, OnProgress, Opened
 from fleet_agent.activation.signing import trusted_keys
 from fleet_agent.activation.slots import SlotFile
@@ -16,8 +17,7 @@ from fleet_agent.config import CartConfig
 from fleet_agent.durable import FolderLock
 from fleet_agent.engines.backends import BackendChoice, choose_backend
 from fleet_agent.engines.onnxruntime_backend import OnnxRuntimeBackend
-from fleet_agent.errors import StoreError
-from fleet_agent.manifest import load_manifest
+from fleet_agent.errors import SignatureError, StoreError
 from fleet_agent.plans.cache import PlanCache
 from fleet_agent.ports import Clock
 
@@ -41,13 +41,20 @@ class Started:
 
 
 def start(
-    config: CartConfig, base: Path, *, clock: Clock, on_count: OnCount, on_progress: OnProgress | None = None
+    config: CartConfig,
+    base: Path,
+    shipped: Path,
+    *,
+    clock: Clock,
+    on_count: OnCount,
+    on_progress: OnProgress | None = None,
 ) -> Started:
     """Open the store and the engine; a store that cannot be used costs the updates, not the cart.
 
     Args:
         config: Settings.
         base: Folder of the configured or shipped model.
+        shipped: Folder of the model that came with the agent: the last resort.
         clock: Time.
         on_count: Called with a counter's name for each thing that happened.
         on_progress: Told of each step of each activation.
@@ -55,14 +62,14 @@ def start(
     Raises:
         SignatureError: a trusted key is broken.
         EngineError: the named backend cannot be used.
-        ModelError: not even the base model can be opened.
+        ModelError: not even the shipped model can be opened.
     """
     try:
-        activator = open_store(config, base, clock=clock, on_count=on_count, on_progress=on_progress)
+        activator = open_store(config, base, shipped, clock=clock, on_count=on_count, on_progress=on_progress)
     except StoreError as error:
         on_count("activation_fallback_store")
         log.warning("fallback_at_boot", what="store", why=str(error))
-        return without_store(config, base, str(error))
+        return without_store(config, base, shipped, str(error), clock=clock, on_count=on_count)
     try:
         return Started(activator.open_at_boot(), activator)
     except BaseException:
@@ -71,7 +78,13 @@ def start(
 
 
 def open_store(
-    config: CartConfig, base: Path, *, clock: Clock, on_count: OnCount, on_progress: OnProgress | None = None
+    config: CartConfig,
+    base: Path,
+    shipped: Path,
+    *,
+    clock: Clock,
+    on_count: OnCount,
+    on_progress: OnProgress | None = None,
 ) -> Activator:
     """Return the activator of a cart; see `start`.
 
@@ -80,9 +93,7 @@ def open_store(
         SignatureError: a trusted key is broken.
         EngineError: the named backend cannot be used.
     """
-    trusted = None
-    if config.model.require_signature:
-        trusted = trusted_keys(Path(config.model.trusted_keys) if config.model.trusted_keys else SHIPPED_KEYS)
+    trusted = _trusted(config)
     choice = _choose(config)
     folder = store_directory(config)
     try:
@@ -93,7 +104,7 @@ def open_store(
         return Activator(
             Workshop(
                 lock=lock,
-                slots=SlotFile(folder / "slots.json"),
+                slots=SlotFile(folder / "slots.json", on_count),
                 store=ModelStore(folder / "models", trusted),
                 plans=PlanCache(
                     _plan_directory(config),
@@ -104,6 +115,7 @@ def open_store(
                 backend=choice.backend,
                 reference=OnnxRuntimeBackend(threads=config.model.threads),
                 base=base,
+                shipped=shipped,
                 base_is_configured=bool(config.model.directory),
                 settings=_settings(config),
                 clock=clock,
@@ -114,6 +126,13 @@ def open_store(
     except BaseException:
         lock.release()
         raise
+
+
+def _trusted(config: CartConfig) -> dict[str, bytes] | None:
+    """Return the keys that may sign; None: signatures are not asked for."""
+    if not config.model.require_signature:
+        return None
+    return trusted_keys(Path(config.model.trusted_keys) if config.model.trusted_keys else SHIPPED_KEYS)
 
 
 def store_directory(config: CartConfig) -> Path:
@@ -147,22 +166,53 @@ def _settings(config: CartConfig) -> TrialSettings:
     )
 
 
-def without_store(config: CartConfig, base: Path, why: str) -> Started:
+def without_store(
+    config: CartConfig, base: Path, shipped: Path, why: str, *, clock: Clock, on_count: OnCount
+) -> Started:
     """Open the base model on ONNX Runtime, without looking at the store: in need, and in safe mode.
 
     Args:
         config: Settings.
         base: Folder of the configured or shipped model.
+        shipped: Folder of the model that came with the agent: the last resort.
         why: One sentence.
+        clock: Time.
+        on_count: Called with a counter's name for each thing that happened.
 
     Raises:
-        ModelError: it cannot be opened.
+        ModelError: not even the shipped model can be opened.
     """
-    manifest = load_manifest(base)
-    engine = OnnxRuntimeBackend(threads=config.model.threads).open(
-        base, manifest, precision="fp32", cameras=max(1, len(config.cameras))
+    fallbacks = [Fallback("store", why)]
+
+    def pass_over(what: str) -> None:
+        fallbacks.append(Fallback("base", what))
+        on_count("activation_fallback_base")
+        log.warning("fallback_at_boot", what="base", why=what)
+
+    try:
+        trusted = _trusted(config)
+    except SignatureError as error:
+        pass_over(str(error))
+        base, trusted = shipped, None
+    model = BaseOpener(
+        base=base,
+        shipped=shipped,
+        trusted=trusted,
+        reference=OnnxRuntimeBackend(threads=config.model.threads),
+        cameras=max(1, len(config.cameras)),
+        clock=clock,
+    ).open(pass_over)
+    opened = Opened(
+        engine=model.engine,
+        manifest=model.manifest,
+        directory=model.directory,
+        model=model.name,
+        source="base",
+        fallbacks=tuple(fallbacks),
+        pending=None,
+        interrupted=None,
     )
-    return Started(Opened(engine, manifest, base, "base", (Fallback("store", why),), None, None), None)
+    return Started(opened, None)
 
 
 def _silent(_: ActivationProgress) -> None:

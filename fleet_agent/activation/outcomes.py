@@ -65,7 +65,8 @@ class Fallback:
 
     Attributes:
         what: `current` or `last_good` (the slot), `plan`, `engine` or `backend` (the slot's model runs on
-            ONNX Runtime instead), `slots` or `store` (the disk), `base` (its answers are wrong).
+            ONNX Runtime instead), `slots` or `store` (the disk), `base` (its answers are wrong; or it does
+            not open or is not signed, and the shipped model serves).
         why: One sentence.
     """
 
@@ -81,6 +82,7 @@ class Opened:
         engine: Ready to run; it belongs to the caller.
         manifest: Of its model.
         directory: Of its model.
+        model: sha256 of its manifest.
         source: The slot it is from; `base` is the configured or shipped model.
         fallbacks: What was passed over, and why; empty: all is as it should be.
         pending: Folder of a model that should be activated in the background, because the best engine for
@@ -91,6 +93,7 @@ class Opened:
     engine: PerceptionEngine
     manifest: ModelManifest
     directory: Path
+    model: str
     source: SlotName | Literal["base"]
     fallbacks: tuple[Fallback, ...]
     pending: Path | None

@@ -152,6 +152,13 @@ def verify_manifest(directory: Path, trusted: Mapping[str, bytes]) -> str:
     return verify_document(document, _read(directory / SIGNATURE_NAME, MAX_SIGNATURE_BYTES), trusted)
 
 
+def verify_offer(document: bytes, signature: bytes, trusted: Mapping[str, bytes]) -> str:
+    """Check a manifest against its signature file, which may be missing: empty; see `verify_manifest`."""
+    if not signature:
+        raise SignatureError(f"the model is not signed: it has no readable {SIGNATURE_NAME}")
+    return verify_document(document, signature, trusted)
+
+
 def verify_document(document: bytes, signature: bytes, trusted: Mapping[str, bytes]) -> str:
     """Check the bytes of a manifest against the bytes of its signature file; see `verify_manifest`."""
     try:

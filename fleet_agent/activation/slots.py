@@ -8,17 +8,21 @@ activation and a success mean is decided here and nowhere else. The rules:
 - too many writes without an end are a loop, and the attempt is over (Mender stops at 28 likewise).
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+import structlog
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from fleet_agent.durable import sweep, write_file
+from fleet_agent.durable import open_regular, sweep, write_file
 from fleet_agent.errors import StoreError
 from fleet_agent.manifest import Precision, Sha256
+
+log = structlog.get_logger()
 
 Stage = Literal["verified", "building", "selftest", "active"]
 SlotName = Literal["current", "last_good"]
@@ -27,7 +31,9 @@ SLOT_NAMES: tuple[SlotName, ...] = ("current", "last_good")
 # An activation writes 4 times. Lower and a cart that loses power twice during one gives up; higher and
 # a model that kills the agent does so for longer.
 MAX_ATTEMPT_WRITES = 28
-# After this long an attempt that ended in a loop may be made again: it may have been the cart's battery.
+# After this long what ended in a loop, in crashes or in a refusal may be tried again: it may have been the
+# cart's battery. Lower and a bad model is tried at every boot; higher and a cart runs on its second best for
+# longer.
 LOOP_REST_MS = 24 * 3600 * 1000
 # Boots in a row that ended before the model answered. Lower and a flat battery passes for a bad model;
 # higher and a bad model keeps a cart blind for longer.
@@ -47,6 +53,8 @@ class Slot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         plan: Key of its plan; None where the backend needs none.
         activated_at_ms: When, by the cart's time of day.
         failures: Boots in a row that ended before it answered.
+        failed_at_ms: When it was last begun while it counted failures, by the cart's time of day.
+        served: It answered at a boot, or a running cart took it over.
     """
 
     model: Sha256
@@ -55,11 +63,18 @@ class Slot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plan: Sha256 | None
     activated_at_ms: int
     failures: Count = 0
+    failed_at_ms: int = 0
+    served: bool = False
 
     @property
     def crashes(self) -> bool:
         """Whether it is passed over because it ended too many boots."""
         return self.failures >= MAX_FAILURES
+
+    @property
+    def good(self) -> bool:
+        """Whether it may be the last good one."""
+        return self.served and not self.crashes
 
 
 class Attempt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,6 +95,18 @@ class Attempt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     at_ms: int = 0
 
 
+class Refusal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A configured model that was refused.
+
+    Attributes:
+        model: sha256 of its manifest.
+        at_ms: When, by the cart's time of day.
+    """
+
+    model: Sha256
+    at_ms: int
+
+
 class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the file holds.
 
@@ -90,6 +117,7 @@ class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         attempt: What was begun; None: nothing is open.
         base: sha256 of the manifest of the configured model that was last tried: a folder that the cart's
             owner changes is tried once.
+        refused: The configured model, if it was refused when it was last tried: it rests.
     """
 
     schema: Literal[1] = 1
@@ -97,6 +125,7 @@ class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     last_good: Slot | None = None
     attempt: Attempt | None = None
     base: Sha256 | None = None
+    refused: Refusal | None = None
 
     @property
     def models(self) -> frozenset[str]:
@@ -113,18 +142,25 @@ class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def begin(slots: Slots, model: str, stage: Stage, *, plan: str | None = None, now_ms: int) -> Slots:
     """Write down the step that is about to be taken."""
     before = slots.attempt
-    goes_on = before is not None and before.model == model and abs(now_ms - before.at_ms) < LOOP_REST_MS
-    writes = before.writes if before is not None and goes_on else 0
-    attempt = Attempt(model=model, stage=stage, plan=plan, writes=writes + 1, at_ms=now_ms)
+    if before is None or before.model != model or _rested(before.at_ms, now_ms):
+        before = Attempt(model=model, stage=stage)
+    # The later of both times: a clock that starts in 1970 and is set later on must not end the rest.
+    attempt = replace(
+        before, stage=stage, plan=plan, writes=before.writes + 1, at_ms=max(before.at_ms, now_ms)
+    )
     return replace(slots, attempt=attempt)
 
 
 def loops(slots: Slots, model: str, now_ms: int) -> bool:
     """Whether this model was begun so often without an end that it must not be begun again for now."""
     attempt = slots.attempt
-    if attempt is None or attempt.model != model or abs(now_ms - attempt.at_ms) >= LOOP_REST_MS:
+    if attempt is None or attempt.model != model or _rested(attempt.at_ms, now_ms):
         return False
     return attempt.writes >= MAX_ATTEMPT_WRITES
+
+
+def _rested(at_ms: int, now_ms: int) -> bool:
+    return now_ms - at_ms >= LOOP_REST_MS
 
 
 def end(slots: Slots) -> Slots:
@@ -137,14 +173,42 @@ def tried_base(slots: Slots, model: str) -> Slots:
     return replace(slots, base=model)
 
 
+def refuse_base(slots: Slots, model: str, now_ms: int) -> Slots:
+    """Write down that the configured model was refused."""
+    return replace(slots, refused=Refusal(model=model, at_ms=now_ms))
+
+
+def base_rests(slots: Slots, model: str, now_ms: int) -> bool:
+    """Whether the configured model was refused so lately that a boot leaves it alone."""
+    refused = slots.refused
+    return refused is not None and refused.model == model and not _rested(refused.at_ms, now_ms)
+
+
+def crashed_and_rested(slots: Slots, now_ms: int) -> str | None:
+    """Return the current model if it crashed and may be tried again in the background; None: nothing."""
+    current = slots.current
+    if current is None or not current.crashes or not _rested(current.failed_at_ms, now_ms):
+        return None
+    return current.model
+
+
+def tried_crashed(slots: Slots, model: str, now_ms: int) -> Slots:
+    """Write down that a current model that crashed is being tried: after this it rests again."""
+    current = slots.current
+    if current is None or current.model != model or not current.crashes:
+        return slots
+    return replace(slots, current=replace(current, failed_at_ms=max(current.failed_at_ms, now_ms)))
+
+
 def promote(slots: Slots, slot: Slot) -> Slots:
     """Put a model that passed the gate into the current slot and close the attempt.
 
-    The last good one is then the one that was current, or the older one if that was the same model or
-    crashes; a model is never its own last good one.
+    The last good one is then the one that was current, or the older one if that was the same model,
+    crashes or never served; a model is never its own last good one.
     """
-    others = (slots.current, slots.last_good)
-    good = [entry for entry in others if entry and not entry.crashes and not _same(entry, slot)]
+    others = [entry for entry in (slots.current, slots.last_good) if entry and entry.good]
+    good = [entry for entry in others if not _same(entry, slot)]
+    slot = replace(slot, served=len(good) < len(others))
     return replace(slots, current=slot, last_good=good[0] if good else None, attempt=None)
 
 
@@ -152,20 +216,23 @@ def _same(first: Slot, second: Slot) -> bool:
     return (first.model, first.precision) == (second.model, second.precision)
 
 
-def count_failure(slots: Slots, name: SlotName) -> Slots:
+def count_failure(slots: Slots, name: SlotName, now_ms: int) -> Slots:
     """Write down that a slot is about to be opened: if the process ends now, this stays."""
     slot: Slot | None = getattr(slots, name)
     if slot is None:
         return slots
-    return replace(slots, **{name: replace(slot, failures=slot.failures + 1)})
+    return replace(
+        slots,
+        **{name: replace(slot, failures=slot.failures + 1, failed_at_ms=max(slot.failed_at_ms, now_ms))},
+    )
 
 
 def answered(slots: Slots, name: SlotName) -> Slots:
-    """Forget the failures of a slot whose model answers."""
+    """Write down that the model of a slot serves: its failures are forgotten."""
     slot: Slot | None = getattr(slots, name)
-    if slot is None or not slot.failures:
+    if slot is None:
         return slots
-    return replace(slots, **{name: replace(slot, failures=0)})
+    return replace(slots, **{name: replace(slot, failures=0, failed_at_ms=0, served=True)})
 
 
 class SlotFile:
@@ -175,12 +242,14 @@ class SlotFile:
 
     Args:
         path: The file; its folder exists.
+        on_count: Called with a counter's name when the disk refuses what can be done without.
 
     Attributes:
         damage: Why the file could not be read at the start; empty when it could or there was none.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_count: Callable[[str], None]) -> None:
+        self._count = on_count
         self._path = path
         self._copy = path.with_suffix(".copy")
         self.damage = ""
@@ -197,21 +266,31 @@ class SlotFile:
         """Replace the file; nothing is written when nothing changed.
 
         Raises:
-            StoreError: the disk is full or broken; what is on it is the old or the new state.
+            StoreError: the disk is full or broken, and the next boot would read the old state.
         """
         if slots == self._slots:
             return
         document = msgspec.json.format(msgspec.json.encode(slots)) + b"\n"
         try:
             write_file(self._path, document)
-            self._slots = slots
+        except OSError as error:
+            # The disk may have failed after the file got its name: what a boot would read counts.
+            if not _holds(self._path, document):
+                raise StoreError(f"{self._path}: {error.strerror or error}") from error
+            self._complain(self._path, error)
+        self._slots = slots
+        try:
             write_file(self._copy, document)
         except OSError as error:
-            raise StoreError(f"{self._path}: {error.strerror or error}") from error
+            self._complain(self._copy, error)
+
+    def _complain(self, path: Path, error: OSError) -> None:
+        self._count("slots_write_failed")
+        log.warning("slots_write_failed", path=str(path), why=error.strerror or str(error))
 
     def _load(self, path: Path) -> Slots | None:
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 document = file.read(MAX_STATE_BYTES)
             return msgspec.json.decode(document, type=Slots)
         except FileNotFoundError:
@@ -219,3 +298,11 @@ class SlotFile:
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self.damage = self.damage or f"{path}: {error}"
             return None
+
+
+def _holds(path: Path, document: bytes) -> bool:
+    try:
+        with open_regular(path) as file:
+            return file.read(MAX_STATE_BYTES + 1) == document
+    except OSError:
+        return False

@@ -18,9 +18,9 @@ from fleet_agent.activation.signing import (
     MANIFEST_NAME,
     MAX_SIGNATURE_BYTES,
     SIGNATURE_NAME,
-    verify_document,
+    verify_offer,
 )
-from fleet_agent.errors import GoldenError, ManifestError, ModelError, SignatureError, StoreError
+from fleet_agent.errors import GoldenError, ManifestError, ModelError, StoreError
 from fleet_agent.manifest import MAX_MANIFEST_BYTES, ModelManifest, parse_manifest
 
 # Protocol buffers end at 2 GB, so no ONNX file without external data is larger.
@@ -98,13 +98,17 @@ class ModelStore:
         folder: Made if it is not there; the caller holds its lock.
         trusted: Keys that may sign, by id; None: signatures are not asked for.
 
+    Attributes:
+        trusted: Those keys.
+        leftovers: How many half-written models a killed process left.
+
     Raises:
         StoreError: the folder cannot be made or swept.
     """
 
     def __init__(self, folder: Path, trusted: Mapping[str, bytes] | None) -> None:
         self._folder = folder
-        self._trusted = trusted
+        self.trusted = trusted
         try:
             durable.make_folder(folder)
             self.leftovers = durable.sweep(folder)
@@ -161,11 +165,9 @@ class ModelStore:
                     durable.remove(path)
 
     def _verify(self, document: bytes, signature: bytes) -> str:
-        if self._trusted is None:
+        if self.trusted is None:
             return ""
-        if not signature:
-            raise SignatureError(f"the model is not signed: it has no readable {SIGNATURE_NAME}")
-        return verify_document(document, signature, self._trusted)
+        return verify_offer(document, signature, self.trusted)
 
     def _renew(self, offer: Offer, kept: Path) -> None:
         """Give a kept model the small files it is offered with: it may have been signed anew."""

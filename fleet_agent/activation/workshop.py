@@ -1,5 +1,6 @@
 """What activation and boot work with."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Workshop:
         backend: That runs models on this cart.
         reference: ONNX Runtime on the CPU.
         base: Folder of the configured or shipped model.
+        shipped: Folder of the model that came with the agent: the last resort.
         base_is_configured: The cart's owner named it.
         settings: How engines are made here.
         clock: Time.
@@ -39,8 +41,18 @@ class Workshop:
     backend: Backend
     reference: Backend
     base: Path
+    shipped: Path
     base_is_configured: bool
     settings: TrialSettings
     clock: Clock
     on_count: OnCount
     on_progress: OnProgress
+
+    def clean(self) -> None:
+        """Delete models and plans that no slot names; nothing after the slots were damaged on the disk."""
+        if self.slots.damage:
+            return
+        slots = self.slots.slots
+        self.store.clean(slots.models)
+        with suppress(OSError):
+            self.plans.evict(slots.plans)

@@ -175,11 +175,15 @@ class GuardedEngine:
         self._failing = False
         return outputs
 
-    def replace(self, engine: PerceptionEngine) -> None:
-        """Run another network from now on and close the one before. Only the thread that runs it may call."""
+    def replace(self, engine: PerceptionEngine) -> PerceptionEngine:
+        """Run another network from now on. Only the thread that runs it may call.
+
+        Returns:
+            The one before, for the caller to close when nobody writes into its input any more.
+        """
         before, self._engine = self._engine, engine
         self._failing = False
-        before.close()
+        return before
 
     def close(self) -> None:
         """Give back memory and devices."""

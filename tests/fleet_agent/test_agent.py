@@ -1,5 +1,6 @@
 """Stories about a whole cart on a bench."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -264,6 +265,59 @@ def test_a_better_engine_is_taken_over_while_the_cart_serves(start: Start) -> No
         assert [birth.engine for birth in births] == ["fake plain fp32 on cpu", "fake planned fp32 on cpu"]
         assert (plain.calls, planned.calls > 0, planned.closed) == (seen_by_the_old, True, False)
         assert [event.item_id for event in cart.told] == ["item-0", "item-1"]
+
+
+class StubbornEngine(NamedEngine):
+    """An engine whose driver fails when it is closed."""
+
+    def close(self) -> None:
+        """Fail."""
+        super().close()
+        raise RuntimeError("the driver is gone")
+
+
+def test_an_engine_that_does_not_close_does_not_blind_the_cart(start: Start) -> None:
+    """What the cart shows next is seen by the new engine, and the failure is counted."""
+    stubborn, planned = StubbornEngine("stubborn"), NamedEngine("planned")
+    cart = start(engine=stubborn)
+    settle(cart)
+    used = threading.Event()
+    assert cart.agent.use_engine(planned, used.set)
+    wait_for(used.is_set)
+    cart.bench.put(1)
+    wait_for(lambda: len(cart.told) == 1)
+    with stopped(cart):
+        assert (cart.counter("engine_close_failed"), cart.counter("decider_failed")) == (1, 0)
+        assert [event.item_id for event in cart.told] == ["item-1"]
+
+
+class NarrowEngine(NamedEngine):
+    """An engine of two colours."""
+
+    @property
+    def input(self) -> Tensor:
+        """What no picture fits into."""
+        return super().input[:, :2]
+
+
+def test_an_engine_that_does_not_fit_leaves_the_one_before(start: Start) -> None:
+    """The cart goes on seeing through the engine it had, and the other is closed."""
+    plain, narrow = NamedEngine("plain"), NarrowEngine("narrow")
+    cart = start(engine=plain)
+    settle(cart)
+    cart.agent.use_engine(narrow)
+    wait_for(lambda: narrow.closed)
+    cart.bench.put(1)
+    wait_for(lambda: len(cart.told) == 1)
+    assert not plain.closed
+
+
+def test_an_engine_that_comes_after_the_stop_is_closed(start: Start) -> None:
+    """Nobody would run it, and its memory is the GPU's."""
+    cart, late = start(), NamedEngine("late")
+    with stopped(cart):
+        assert not cart.agent.use_engine(late)
+        assert late.closed
 
 
 class BrokenEngine(FakeEngine):

@@ -35,6 +35,7 @@ class CartOnBench:
         settings: How engines are made.
         clock: Time.
         trusted: Keys; None asks for no signatures.
+        shipped: Folder of the model that came with the agent; None: the same.
         plan_bytes: Capacity of the plan cache beyond what is pinned.
     """
 
@@ -49,6 +50,7 @@ class CartOnBench:
         trusted: dict[str, bytes] | None = TRUSTED,
         plan_bytes: int = 0,
         base_is_configured: bool = False,
+        shipped: Path | None = None,
     ) -> None:
         self.counted: Counter[str] = Counter()
         self.progress: list[ActivationProgress] = []
@@ -56,12 +58,13 @@ class CartOnBench:
         clock = clock or SteppedClock()
         self.workshop = Workshop(
             lock=FolderLock(folder),
-            slots=SlotFile(folder / "slots.json"),
+            slots=SlotFile(folder / "slots.json", self._count),
             store=ModelStore(folder / "models", trusted),
             plans=PlanCache(folder / "plans", capacity_bytes=plan_bytes, clock=clock, on_count=self._count),
             backend=backend or CopyingBackend(),
             reference=OnnxRuntimeBackend(),
             base=base,
+            shipped=shipped or base,
             base_is_configured=base_is_configured,
             settings=settings,
             clock=clock,

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.activation.outcomes import Opened
-from fleet_agent.activation.slots import MAX_FAILURES, begin, count_failure
+from fleet_agent.activation.slots import LOOP_REST_MS, MAX_FAILURES, begin, count_failure
 from fleet_agent.engines.onnxruntime_backend import OnnxRuntimeBackend
-from fleet_agent.errors import ModelError
+from fleet_agent.errors import ActivationError, ModelError
 from tests.fleet_agent.activation.carts import ITEMS_SHOWN, SETTINGS, CartOnBench, items_seen
 from tests.fleet_agent.activation.copying import CopyingBackend
 from tests.fleet_agent.activation.models import network, write_model
+from tests.fleet_agent.worlds import SteppedClock
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,9 @@ def two_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a base model, and a store with a current and a last good model: to be copied."""
     folder = tmp_path_factory.mktemp("two")
     cart = CartOnBench(folder / "cart", write_model(folder / "base"))
-    cart.activator.activate(write_model(folder / "first", order=(1, 2, 0))).engine.close()
+    first = cart.activator.activate(write_model(folder / "first", order=(1, 2, 0)))
+    first.engine.close()
+    cart.activator.serves(first.slot)
     cart.activator.activate(write_model(folder / "second", order=(2, 0, 1))).engine.close()
     cart.close()
     return folder
@@ -175,18 +178,97 @@ def test_a_model_that_ends_the_process_at_load_is_passed_over(cart: CartOnBench)
     """Three boots in a row that ended before the model answered, and the last good one serves, each time."""
     file = cart.workshop.slots
     for _ in range(MAX_FAILURES - 1):
-        file.save(count_failure(file.slots, "current"))
+        file.save(count_failure(file.slots, "current", cart.workshop.clock.epoch_ms()))
     again, opened = boot(cart)
     assert opened.source == "current"
     assert again.activator.slots.current is not None
     assert again.activator.slots.current.failures == 0
     file = again.workshop.slots
     for _ in range(MAX_FAILURES):
-        file.save(count_failure(file.slots, "current"))
+        file.save(count_failure(file.slots, "current", cart.workshop.clock.epoch_ms()))
     for _ in range(2):
         again, opened = boot(again)
         assert (opened.source, opened.fallbacks[0].what) == ("last_good", "current")
         assert "3 boots in a row" in opened.fallbacks[0].why
+    again.close()
+
+
+def test_three_power_cuts_do_not_degrade_a_cart_for_ever(cart: CartOnBench) -> None:
+    """After a day of rest the model that was passed over passes the gate in the background and serves."""
+    clock = cart.workshop.clock
+    assert isinstance(clock, SteppedClock)
+    file = cart.workshop.slots
+    for _ in range(MAX_FAILURES):
+        file.save(count_failure(file.slots, "current", clock.epoch_ms()))
+    again, opened = boot(cart)
+    assert (opened.source, opened.pending) == ("last_good", None)
+    clock.now_s += LOOP_REST_MS / 1000
+    again, opened = boot(again)
+    assert (opened.source, opened.pending) == ("last_good", current_model(again))
+    again.activator.activate(current_model(again)).engine.close()
+    again, opened = boot(again)
+    assert (opened.source, opened.fallbacks, opened.pending) == ("current", (), None)
+    again.close()
+
+
+def test_slots_that_are_damaged_twice_delete_no_model(cart: CartOnBench) -> None:
+    """What a broken disk forgot is still there for the fleet to offer again."""
+    kept = sorted(path.name for path in (cart.folder / "models").iterdir())
+    for name in ("slots.json", "slots.copy"):
+        (cart.folder / name).write_bytes(b"?")
+    again = cart.again()
+    opened = again.activator.open_at_boot()
+    assert (opened.source, opened.fallbacks[0].what) == ("base", "slots")
+    assert sorted(path.name for path in (cart.folder / "models").iterdir()) == kept
+    again.close()
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.sig", "model.onnx"])
+def test_a_damaged_configured_model_leaves_the_shipped_one(tmp_path: Path, name: str) -> None:
+    """A model that lies on the disk and works is better than no cart."""
+    base, shipped = write_model(tmp_path / "base"), write_model(tmp_path / "shipped", version="t9")
+    (base / name).write_bytes(b"damaged")
+    cart = CartOnBench(tmp_path / "cart", base, shipped=shipped, base_is_configured=True)
+    opened = cart.activator.open_at_boot()
+    assert (opened.source, opened.directory, opened.fallbacks[0].what) == ("base", shipped, "base")
+    assert items_seen(opened.engine, opened.manifest) == ITEMS_SHOWN
+    cart.close()
+
+
+def test_an_unsigned_base_model_does_not_serve_where_signatures_are_asked_for(tmp_path: Path) -> None:
+    """The shipped model serves instead; an owner who asks for no signatures gets the own model."""
+    base, shipped = write_model(tmp_path / "base", key=None), write_model(tmp_path / "shipped", version="t9")
+    cart = CartOnBench(tmp_path / "cart", base, shipped=shipped, base_is_configured=True)
+    opened = cart.activator.open_at_boot()
+    assert opened.directory == shipped
+    assert "not signed" in opened.fallbacks[0].why
+    cart.close()
+    loose = CartOnBench(tmp_path / "cart", base, shipped=shipped, base_is_configured=True, trusted=None)
+    opened = loose.activator.open_at_boot()
+    assert (opened.directory, opened.fallbacks) == (base, ())
+    loose.close()
+
+
+def test_a_base_model_that_was_refused_is_not_tried_at_every_boot(tmp_path: Path) -> None:
+    """It is left alone for a day, and then its keys may have come."""
+    base, clock = write_model(tmp_path / "base", key=None), SteppedClock()
+    cart = CartOnBench(tmp_path / "cart", base, clock=clock)
+    assert cart.activator.open_at_boot().pending == base
+    with pytest.raises(ActivationError, match="not signed"):
+        cart.activator.activate(base)
+    again = cart.again()
+    assert again.activator.open_at_boot().pending is None
+    clock.now_s += LOOP_REST_MS / 1000
+    again = again.again()
+    assert again.activator.open_at_boot().pending == base
+    again.close()
+
+
+def test_a_model_of_other_thresholds_over_the_same_network_has_another_name(cart: CartOnBench) -> None:
+    """What opened is named after its manifest, which is more than its ONNX file."""
+    again, opened = boot(cart)
+    assert again.activator.slots.current is not None
+    assert opened.model == again.activator.slots.current.model
     again.close()
 
 
