@@ -6,18 +6,27 @@ GET only, few connections at a time, each with a time-out. Nothing it says names
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+import structlog
+
 from fleet_agent.errors import EndpointError
 from fleet_agent.health.exposition import CONTENT_TYPE
+
+log = structlog.get_logger()
 
 # Connections served at once; more are closed at once. A probe and a scraper need two.
 MOST_CONNECTIONS = 8
 # A client that sends nothing for this long is dropped.
 SOCKET_TIMEOUT_S = 5.0
+# A connection is cut after this long, however busy it is: clients that send a byte now and then would take
+# all the room. Shorter would cut a scraper on a loaded cart.
+CONNECTION_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ class HealthEndpoint:
     """
 
     def __init__(self, host: str, port: int, answers: Answers) -> None:
-        handler = type("Handler", (_Handler,), {"answers": answers})
+        handler = type("Handler", (_Handler,), {"answers": answers, "failed": set()})
         try:
             self._server = _Server((host, port), handler)
         except (OSError, OverflowError) as error:
@@ -115,6 +124,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
+        self._since_s: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__(address, handler)
 
@@ -122,13 +133,26 @@ class _Server(ThreadingHTTPServer):
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
+        with self._lock:
+            self._since_s[request] = time.monotonic()
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
+            with self._lock:
+                self._since_s.pop(request, None)
             self._room.release()
+
+    def service_actions(self) -> None:
+        """Cut connections that are over their time; the server's loop calls this twice a second."""
+        late_s = time.monotonic() - CONNECTION_S
+        with self._lock:
+            late = [request for request, since_s in self._since_s.items() if since_s < late_s]
+        for request in late:
+            with suppress(OSError):  # it has ended meanwhile
+                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a client that went away is no event of the cart."""
@@ -138,6 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers one request and closes."""
 
     answers: ClassVar[Answers]
+    failed: ClassVar[set[str]]
     timeout = SOCKET_TIMEOUT_S
     server_version = "cartwright"
     sys_version = ""
@@ -145,13 +170,22 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer."""
         path = self.path.partition("?")[0]
+        try:
+            status, body, kind = self._answer(path)
+        except Exception:  # a fault of the cart's, said once: probes come every second
+            if path not in self.failed:
+                self.failed.add(path)
+                log.exception("health endpoint failed", path=path)
+            status, body, kind = 500, b'{"error": "see the log of the cart"}\n', "application/json"
+        self._send(status, body, kind)
+
+    def _answer(self, path: str) -> tuple[int, bytes, str]:
         if path == "/metrics":
-            self._send(200, self.answers.metrics().encode(), CONTENT_TYPE)
-        elif path in ("/live", "/ready"):
+            return 200, self.answers.metrics().encode(), CONTENT_TYPE
+        if path in ("/live", "/ready"):
             report = self.answers.live() if path == "/live" else self.answers.ready()
-            self._send(200 if report.ok else 503, report.encode(), "application/json")
-        else:
-            self._send(404, b'{"error": "there are /live, /ready and /metrics"}\n', "application/json")
+            return 200 if report.ok else 503, report.encode(), "application/json"
+        return 404, b'{"error": "there are /live, /ready and /metrics"}\n', "application/json"
 
     def _refuse(self) -> None:
         self._send(405, b'{"error": "GET only"}\n', "application/json", ("Allow", "GET"))

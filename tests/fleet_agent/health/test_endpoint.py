@@ -4,10 +4,14 @@ import http.client
 import json
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
+import structlog
+import structlog.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -191,6 +195,44 @@ def test_clients_that_say_nothing_do_not_fill_the_cart_with_threads(
     finally:
         for one in held:
             one.close()
+
+
+def dripped(raw: socket.socket) -> bool:
+    """Send one more byte of a request that never ends; False when the cart has hung up."""
+    try:
+        raw.sendall(b"x")
+        return raw.recv(100, socket.MSG_DONTWAIT) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_cut(
+    served: tuple[Cart, HealthEndpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never silent for long, it would hold its place for ever; with a few of them probes get no answer."""
+    monkeypatch.setattr("fleet_agent.health.endpoint.CONNECTION_S", 0.2)
+    with socket.create_connection(("127.0.0.1", served[1].port), timeout=10) as raw:
+        raw.sendall(b"GET /live HTTP/1.0\r\nX-Slow: ")
+        deadline_s = time.monotonic() + 4.0  # below the time-out of one read
+        while (held := dripped(raw)) and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+    assert not held
+    assert ask(served[1], "/live")[0] == 200
+
+
+def test_an_answer_that_fails_is_an_error_of_the_cart_and_logged_once() -> None:
+    """The probe hears 500, people find the reason in the log, and the other answers go on."""
+
+    def fail() -> str:
+        raise ValueError("a metric with an impossible name")
+
+    endpoint = HealthEndpoint("127.0.0.1", 0, replace(Cart().answers(), metrics=fail))
+    with closing(endpoint), structlog.testing.capture_logs() as logs:
+        assert [ask(endpoint, "/metrics")[0] for _ in range(3)] == [500, 500, 500]
+        assert ask(endpoint, "/live")[0] == 200
+    assert [(one["event"], one["path"]) for one in logs] == [("health endpoint failed", "/metrics")]
 
 
 def test_a_port_that_is_taken_is_told_by_address(served: tuple[Cart, HealthEndpoint]) -> None:
