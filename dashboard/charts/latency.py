@@ -64,7 +64,10 @@ def percentile_ranges(rows: Sequence[LatencyRow], budget_ms: float | None, look:
             )
         )
     lay_out(figure, look, 88 + _ROW_PX * max(_FEWEST_ROWS, len(rows)))
-    figure.update_yaxes(autorange="reversed", showgrid=False, categoryorder="array", categoryarray=titles)
+    # A category even where all titles are digits, as eight characters of a digest may be.
+    figure.update_yaxes(
+        type="category", autorange="reversed", showgrid=False, categoryorder="array", categoryarray=titles
+    )
     figure.update_xaxes(
         type="log" if log else "linear", ticksuffix=" ms", rangemode="normal" if log else "tozero"
     )

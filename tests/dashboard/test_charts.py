@@ -108,6 +108,16 @@ def test_budget_is_drawn_on_both_axes(fake: FakeWarehouse, day: Window, look: Lo
     assert figure.layout.annotations[0].text == "budget 250 ms"
 
 
+def test_a_digest_of_digits_is_a_name_not_a_number(fake: FakeWarehouse, day: Window, look: Look) -> None:
+    """Eight characters of a digest may all be digits; the axis must not count from one to the next."""
+    frame = fake.latency(day, Scope()).frame.assign(model_digest="66196504fd6e7b0a")
+    rows = build_rows(frame, "model_digest", {"66196504fd6e7b0a": "66196504"}, 250.0)
+
+    figure = percentile_ranges(rows, None, look, log=False).figure
+
+    assert figure.layout.yaxis.type == "category"
+
+
 def test_series_differ_without_colour(fake: FakeWarehouse, day: Window, look: Look) -> None:
     """Lines differ in dash and marks in shape, so that colour is never the only carrier."""
     series = fake.latency_series(day, Scope(), "camera_to_decision").frame
