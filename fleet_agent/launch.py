@@ -78,10 +78,11 @@ class Cart:
         if safe:
             config = safe_config(config)
         transport = MqttTransport(config.mqtt, client_id=client_id(config), clock=clock)
-        scale = make_scale(config.scale, clock)
         telemetry = Telemetry()
         # Closed in turn if the cart cannot be made, and kept open if it can.
         with ExitStack() as opened:
+            opened.callback(transport.stop, 0.0)
+            scale = make_scale(config.scale, clock)
             spool = Spool(Path(config.spool.path), config.spool, owner=f"{config.store}/{config.cart}")
             opened.callback(spool.close)
             started = _open_model(config, clock, telemetry, safe=safe)
