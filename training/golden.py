@@ -31,6 +31,8 @@ LEAST_OVERLAP: dict[Precision, float] = {"fp32": 0.9, "fp16": 0.9, "int8": 0.7}
 FORGIVEN: dict[Precision, int] = {"fp32": 0, "fp16": 0, "int8": 1}
 # Nothing below the defaults of the gate, which other runtimes and other CPUs need for their own rounding.
 LEAST_DIFFERENCE = 0.05
+# Wider, and other networks of the same items pass for this one.
+MOST_DIFFERENCE = 0.30
 # Other runtimes round otherwise than the one that was measured: half as much again, and a little.
 MARGIN, MARGIN_SCORE = 1.5, 0.02
 
@@ -84,8 +86,16 @@ def compared(
 
 
 def limits_for(found: Agreement, precision: Precision) -> ParityLimits:
-    """Return limits that fit a precision: what was measured, with a margin for other runtimes."""
+    """Return limits that fit a precision: what was measured, with a margin for other runtimes.
+
+    Raises:
+        ValueError: they would be so wide that another network would pass; the artifact is not published.
+    """
     difference = max(LEAST_DIFFERENCE, MARGIN * found.worst_score_difference + MARGIN_SCORE)
+    if difference > MOST_DIFFERENCE:
+        raise ValueError(
+            f"{precision} moves scores too far: a limit of {difference:.2f} would hold nothing back"
+        )
     unmatched = found.unmatched + found.extra
     return ParityLimits(
         least_overlap=LEAST_OVERLAP[precision],

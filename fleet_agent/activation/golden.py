@@ -7,6 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fleet_agent.activation.picture_size import picture_size
+from fleet_agent.durable import open_regular
 from fleet_agent.errors import GoldenError
 from fleet_agent.manifest import GoldenDetection, GoldenFrame, ModelManifest
 from fleet_agent.perception import Pixels
@@ -16,6 +18,8 @@ FOLDER = "golden"
 MAX_GOLDEN_FRAMES = 256
 # A camera's frame is below 1 MB as a JPEG; a file beyond this is no frame.
 MAX_GOLDEN_BYTES = 8_000_000
+# A few kilobytes may unfold to gigabytes of pixels; no camera of a cart has more than these a side.
+MAX_SIDE = 4096
 # All golden frames together are in memory while the gate works, beside two networks.
 MAX_ALL_BYTES = 64_000_000
 
@@ -82,10 +86,10 @@ def read_picture(path: Path) -> bytes:
     """Return a picture's file.
 
     Raises:
-        GoldenError: it cannot be read, or is too large.
+        GoldenError: it is no regular file, cannot be read, or is too large.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             document = file.read(MAX_GOLDEN_BYTES + 1)
     except OSError as error:
         raise GoldenError(f"{path}: {error.strerror or error}") from error
@@ -95,6 +99,11 @@ def read_picture(path: Path) -> bytes:
 
 
 def _decode(name: str, document: bytes) -> Pixels:
+    size = picture_size(document)
+    if size is None:
+        raise GoldenError(f"{name} is no picture: neither JPEG nor PNG")
+    if max(size) > MAX_SIDE:
+        raise GoldenError(f"{name} has {size[0]} x {size[1]} pixels; {MAX_SIDE} a side are allowed")
     try:
         pixels = cv2.imdecode(np.frombuffer(document, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:

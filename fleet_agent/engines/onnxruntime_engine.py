@@ -17,6 +17,7 @@ from fleet_agent.engines.fitting import (
     check_outputs,
     wanted_outputs,
 )
+from fleet_agent.engines.onnx_file import refuse_external
 from fleet_agent.engines.onnxruntime_provider import CPU_PROVIDER, Provider
 from fleet_agent.engines.ownership import Ownership
 from fleet_agent.errors import EngineError
@@ -213,6 +214,10 @@ def _read_artifact(directory: Path, manifest: ModelManifest, precision: Precisio
     digest = hashlib.sha256(document).hexdigest()
     if digest != artifact.sha256:
         raise EngineError(f"{path} is not the manifest's model: its sha256 is {digest}")
+    try:
+        refuse_external(document)
+    except EngineError as error:
+        raise EngineError(f"{path}: {error}") from error
     return path, document, digest
 
 

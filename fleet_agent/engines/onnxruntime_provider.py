@@ -26,7 +26,8 @@ class Provider:
     Attributes:
         name: `cpu`, `cuda` or `tensorrt` (ONNX Runtime's own use of TensorRT, not ours).
         device: Which GPU.
-        cache: Folder of the engines that ONNX Runtime builds with TensorRT.
+        cache: Folder of the engines that ONNX Runtime builds with TensorRT; None, as where the settings name
+            no `plan_directory`: they are built anew at each start.
         rows: Batch that those are built for.
         workspace_mb: Most memory while building.
         optimization_level: 0 to 5.
@@ -104,7 +105,10 @@ class Provider:
         # Its cache knows a network by names of file and nodes, not by weights: a retrained model would get
         # its predecessor's engine. So each model has a folder and a prefix of its own.
         folder = self.cache / sha256
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EngineError(f"{folder}: {error.strerror}") from error
         return options | {
             "trt_engine_cache_enable": "True",
             "trt_engine_cache_path": str(folder),

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 
 from fleet_agent.engines.describe import Network
+from fleet_agent.engines.onnx_file import Outline, read_outline
 from fleet_agent.errors import AgentError, EngineError, ManifestError
 from fleet_agent.manifest import ModelManifest, parse_manifest
 from fleet_agent.model_check.declared import check_declared, check_graph, input_shape
 from fleet_agent.model_check.findings import Finding, fail, ok, warn
-from fleet_agent.model_check.onnx_file import Outline, read_outline
 from fleet_agent.model_check.trials import Trials
 
 __all__ = ["Finding", "check_model"]

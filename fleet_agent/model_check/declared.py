@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from fleet_agent.engines.fitting import TensorFacts
+from fleet_agent.engines.onnx_file import Outline
 from fleet_agent.manifest import ModelManifest
 from fleet_agent.model_check.findings import Finding, fail, ok, warn
-from fleet_agent.model_check.onnx_file import Outline
 
 # What the oldest TensorRT of a cart (10.3, JetPack 6) reads; 11 reads up to 25 (NVIDIA's ONNX opset guide).
 OLDEST_OPSET, NEWEST_OPSET = 9, 20

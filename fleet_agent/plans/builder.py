@@ -5,8 +5,11 @@ cannot hurt the agent: what it prints is read in bounded pieces, it has a time-o
 whole process group is killed.
 """
 
+import tempfile
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fleet_agent.engines.contract import Backend, PlanRequest
@@ -52,10 +55,11 @@ def build_plan(
     Raises:
         PlanBuildError: the child could not be started, failed, took too long, was cancelled, or left no plan.
     """
-    command = backend.build_command(request)
+    # The child works in an empty folder: nothing that lies about is taken for a part of the model.
+    command = backend.build_command(_absolute(request))
     if command is None:
         raise PlanBuildError("start", f"{backend.name} builds no plans")
-    with Child(command) as child:
+    with _empty_folder() as folder, Child(command, folder) as child:
         deadline_s = clock.monotonic_s() + timeout_s
         while child.read(on_progress):
             if cancelled is not None and cancelled.is_set():
@@ -63,6 +67,23 @@ def build_plan(
             if clock.monotonic_s() > deadline_s:
                 raise PlanBuildError("timeout", f"the plan was not built in {timeout_s:g} s", child.log)
         return _result(child, request)
+
+
+def _absolute(request: PlanRequest) -> PlanRequest:
+    timing_cache = None if request.timing_cache is None else request.timing_cache.absolute()
+    return replace(
+        request, onnx=request.onnx.absolute(), plan=request.plan.absolute(), timing_cache=timing_cache
+    )
+
+
+@contextmanager
+def _empty_folder() -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="plan-build-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise PlanBuildError("start", f"no folder for the builder: {error.strerror}") from error
+    with folder as path:
+        yield Path(path)
 
 
 def _result(child: Child, request: PlanRequest) -> Built:

@@ -181,8 +181,9 @@ class PlanCache:
         """Delete timings of kernels that were made for another runtime or device."""
         for path in self._folder.glob("timing-*.cache"):
             if path != self._timing(key):
-                with suppress(OSError):
-                    path.unlink()
+                for old in (path, path.with_name(path.name + ".lock")):
+                    with suppress(OSError):
+                        old.unlink()
 
     def close(self) -> None:
         """Let another process use the folder; calling twice is harmless."""

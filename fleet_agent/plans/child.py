@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Self
 
 import msgspec
@@ -59,10 +60,22 @@ OnProgress = Callable[[BuildProgress], None]
 
 
 class Child:
-    """The builder's process and what it has said so far."""
+    """The builder's process and what it has said so far.
 
-    def __init__(self, command: list[str]) -> None:
-        guarded = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *command]
+    Args:
+        command: Of the builder.
+        folder: In which it works.
+    """
+
+    def __init__(self, command: list[str], folder: Path) -> None:
+        guarded = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(Path(guard.__file__).absolute()),
+            str(os.getpid()),
+            *command,
+        ]
         try:
             self._process = subprocess.Popen(
                 guarded,
@@ -70,6 +83,8 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_paths())},
             )
         except OSError as error:
             raise PlanBuildError("start", f"the builder cannot be started: {error}") from error
@@ -182,3 +197,10 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._wait(KILL_TIMEOUT_S)
+
+
+def _import_paths() -> list[str]:
+    """Where the child finds our code although it works in another folder."""
+    ours = Path(__file__).absolute().parents[2]
+    known = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return [str(ours), *(str(Path(entry).absolute()) for entry in known)]

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from fleet_agent.cli import main
+from fleet_agent.engines.onnx_file import read_outline
 from fleet_agent.errors import EngineError
 from fleet_agent.launch import SHIPPED_MODELS
 from fleet_agent.manifest import CenterDecoder, Decoder, DetrDecoder, ModelManifest, YoloDecoder
 from fleet_agent.model_check import Finding, check_model
-from fleet_agent.model_check.onnx_file import read_outline
 from tests.fleet_agent.graphs import Graph, save, save_yolo
 from tests.fleet_agent.test_decoding_onnx import DECODERS
 from tests.fleet_agent.worlds import manifest

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleet_agent.engines.onnx_file import refuse_external
 from fleet_agent.engines.tensorrt.bindings import Bindings, made
 from fleet_agent.engines.tensorrt.logger import RuntimeLog, runtime_log
 from fleet_agent.engines.tensorrt.progress import Report, progress_monitor
@@ -101,7 +102,10 @@ class _Build:
 
     def _parse(self, document: bytes) -> None:
         parser = self._made("parser", self._bindings.trt.OnnxParser, self._network, self._logger)
-        # From bytes, not from the file: external weights, which no digest covers, are refused by that.
+        try:
+            refuse_external(document)
+        except EngineError as error:
+            raise self._error(f"{self._building.onnx.name} cannot be parsed: {error}") from error
         if not parser.parse(document):
             count = min(parser.num_errors, SHOWN_ERRORS)
             said = "; ".join(str(parser.get_error(i)) for i in range(count))
@@ -148,7 +152,7 @@ class _Build:
         path = self._building.timing_cache
         if path is None or not self._bindings.keeps_timings:
             return None
-        timings = TimingCache(path)
+        timings = TimingCache(path, lambda why: self._log.write("warning", why))
         timings.give(self._config)
         return timings
 

@@ -1,7 +1,7 @@
 """Kernel timings kept between builds: the second build of a model takes seconds instead of minutes."""
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ class TimingCache:
 
     Args:
         path: Of one runtime version and one GPU.
+        on_trouble: Told why timings were not read or kept; a full disk costs time and no plan.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_trouble: Callable[[str], None]) -> None:
         self._path = path
+        self._on_trouble = on_trouble
 
     def give(self, config: Any) -> None:
         """Let a builder configuration begin with what is known."""
-        with self._locked():
+        known = b""
+        with self._telling(), self._locked():
             known = self._read()
         # False: refuse timings of another GPU or version, they would choose wrong kernels.
         if not config.set_timing_cache(config.create_timing_cache(known), False):  # noqa: FBT003
@@ -35,7 +38,7 @@ class TimingCache:
         measured = config.get_timing_cache()
         if measured is None:
             return
-        with self._locked():
+        with self._telling(), self._locked():
             other = config.create_timing_cache(self._read())
             if other is not None:
                 measured.combine(other, False)  # noqa: FBT003
@@ -48,6 +51,13 @@ class TimingCache:
             return self._path.read_bytes()
         except FileNotFoundError:
             return b""
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._on_trouble(f"timings of {self._path}: {error.strerror or error}")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -96,16 +96,15 @@ def test_a_batch_fixed_to_another_number_is_refused(tmp_path: Path, rtx: Binding
         build_plan(rtx, building(model), silent)
 
 
-def test_a_broken_file_gives_the_parsers_words(tmp_path: Path, rtx: Bindings) -> None:
-    """Bytes that are no ONNX: a typed error with what the parser and the runtime said."""
+def test_a_broken_file_is_refused_before_the_parser_sees_it(tmp_path: Path, rtx: Bindings) -> None:
+    """Bytes that are no ONNX: a typed error that says so."""
     model = center_model(tmp_path)
     model.onnx().write_bytes(GARBAGE)
     with pytest.raises(PlanBuildError, match="not the artifact of sha256"):
         build_plan(rtx, building(model), silent)
-    with pytest.raises(PlanBuildError, match=r"model\.onnx cannot be parsed: .*[Ff]ailed to parse") as caught:
+    with pytest.raises(PlanBuildError, match=r"model\.onnx cannot be parsed: no ONNX file") as caught:
         build_plan(rtx, building(model, sha256=hashlib.sha256(GARBAGE).hexdigest()), silent)
     assert caught.value.cause == "failed"
-    assert any("ModelImporter" in line or "parse" in line.lower() for line in caught.value.log)
 
 
 def test_an_operator_that_the_runtime_lacks_is_named(tmp_path: Path, rtx: Bindings) -> None:

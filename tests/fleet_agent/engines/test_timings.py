@@ -53,9 +53,9 @@ class ConfigDouble:
         return self.cache
 
 
-def build(path: Path, kernel: str, gpu: str = "orin") -> set[str]:
+def build(path: Path, kernel: str, gpu: str = "orin", trouble: list[str] | None = None) -> set[str]:
     """Build something that measures one kernel; return what was known before."""
-    config, cache = ConfigDouble(gpu), TimingCache(path)
+    config, cache = ConfigDouble(gpu), TimingCache(path, (trouble if trouble is not None else []).append)
     cache.give(config)
     assert config.cache is not None
     known = set(config.cache.names)
@@ -102,3 +102,21 @@ def test_a_file_of_absurd_size_is_begun_anew(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "timings"
     path.write_bytes(b"orin-a orin-b")
     assert build(path, "orin-c") == set()
+
+
+def test_a_full_disk_costs_the_timings_and_not_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever cannot be written or read is told of, and the build goes on."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(timings, "write_file", full)
+    trouble: list[str] = []
+    assert build(tmp_path / "timings", "orin-a", trouble=trouble) == set()
+    assert len(trouble) == 1
+    assert "No space left on device" in trouble[0]
+    (tmp_path / "file").write_bytes(b"")
+    assert build(tmp_path / "file" / "timings", "orin-a", trouble=trouble) == set()
+    assert len(trouble) == 3

@@ -221,3 +221,12 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_the_builder_works_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies about where the agent was started is no part of a model."""
+    (tmp_path / "w.bin").write_bytes(b"weights of somebody")
+    monkeypatch.chdir(tmp_path)
+    script = "import os, sys; open(sys.argv[2], 'w').write(f'here: {os.listdir()}')\n" + SAY
+    built, _ = build(tmp_path, script + "say(built=1, seconds=0)")
+    assert built.plan.read_text() == "here: []"

@@ -68,7 +68,7 @@ def test_a_real_plan_is_built_kept_and_found(
     assert counted == ["plans_built", "plans_hit", "plans_truncated"]
 
 
-def test_a_broken_onnx_file_gives_the_parsers_words(
+def test_a_broken_onnx_file_is_named(
     tmp_path: Path, backend: TensorRtBackend, cache: PlanCache, counted: list[str]
 ) -> None:
     """Through child, builder and cache."""

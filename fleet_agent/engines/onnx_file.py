@@ -16,8 +16,8 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 LONGEST_VARINT = 10
 # Graphs inside of nodes (If, Loop); deeper than this is no network but an attack on the stack.
 DEEPEST_GRAPH = 16
-# TensorProto.data_location: the weights are in another file.
-EXTERNAL = 1
+# TensorProto.external_data and .data_location: the weights are in another file.
+EXTERNAL_DATA, DATA_LOCATION = 13, 14
 
 Value = int | memoryview
 
@@ -54,6 +54,8 @@ def read_outline(document: bytes) -> Outline:
     external: set[str] = set()
     for graph in _messages(fields, 7):
         _read_graph(graph, operators, external, DEEPEST_GRAPH)
+    for function in _messages(fields, 25):
+        _read_nodes(_messages(_collect(function), 7), operators, external, DEEPEST_GRAPH)
     opsets = [_collect(entry) for entry in _messages(fields, 8)]
     producer = " ".join(part for part in (_text(fields, 2), _text(fields, 3)) if part)
     return Outline(
@@ -65,6 +67,19 @@ def read_outline(document: bytes) -> Outline:
     )
 
 
+def refuse_external(document: bytes) -> None:
+    """Refuse weights that lie in other files: no digest covers those, and runtimes read any file they name.
+
+    Runtimes look for them in the folder that the process happens to work in, if the file comes as bytes.
+
+    Raises:
+        EngineError: there are such weights; or it is no ONNX file.
+    """
+    external = read_outline(document).external
+    if external:
+        raise EngineError(f"weights lie in other files, which nothing vouches for: {', '.join(external[:3])}")
+
+
 def _read_graph(
     graph: memoryview, operators: Counter[tuple[str, str]], external: set[str], depth: int
 ) -> None:
@@ -73,23 +88,41 @@ def _read_graph(
     fields = _collect(graph)
     for tensor in _messages(fields, 5):
         _read_tensor(tensor, external)
-    for node in _messages(fields, 1):
+    for sparse in _messages(fields, 15):
+        _read_sparse(sparse, external)
+    _read_nodes(_messages(fields, 1), operators, external, depth)
+
+
+def _read_nodes(
+    nodes: list[memoryview], operators: Counter[tuple[str, str]], external: set[str], depth: int
+) -> None:
+    for node in nodes:
         parts = _collect(node)
         operators[_text(parts, 7), _text(parts, 4)] += 1
         for attribute in _messages(parts, 5):
             held = _collect(attribute)
             for tensor in [*_messages(held, 5), *_messages(held, 10)]:
                 _read_tensor(tensor, external)
+            for sparse in [*_messages(held, 22), *_messages(held, 23)]:
+                _read_sparse(sparse, external)
             for inner in [*_messages(held, 6), *_messages(held, 11)]:
                 _read_graph(inner, operators, external, depth - 1)
 
 
 def _read_tensor(tensor: memoryview, external: set[str]) -> None:
     fields = _collect(tensor)
-    if _number(fields, 14) != EXTERNAL:
+    # Either is enough: a message that is given in two pieces may have one of them in each.
+    if not any(fields.get(DATA_LOCATION, [])) and not fields.get(EXTERNAL_DATA):
         return
-    entries = [_collect(entry) for entry in _messages(fields, 13)]
-    external.update(_text(entry, 2) for entry in entries if _text(entry, 1) == "location")
+    entries = [_collect(entry) for entry in _messages(fields, EXTERNAL_DATA)]
+    places = [_text(entry, 2) for entry in entries if _text(entry, 1) == "location"]
+    external.update(places or ["?"])
+
+
+def _read_sparse(sparse: memoryview, external: set[str]) -> None:
+    fields = _collect(sparse)
+    for tensor in [*_messages(fields, 1), *_messages(fields, 2)]:
+        _read_tensor(tensor, external)
 
 
 def _collect(message: memoryview) -> dict[int, list[Value]]:
