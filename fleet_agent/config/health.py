@@ -20,7 +20,7 @@ class HealthConfig:
         default=1.0, metadata=doc("How often the watchdog looks. Shorter wakes idle carts for nothing.")
     )
     frozen_after_s: NotNegative = field(
-        default=5.0,
+        default=12.0,
         metadata=doc(
             "A camera that repeats one picture this long is frozen; 0 never judges. Compressed "
             "streams repeat calm pictures until their next key frame: stay above that."

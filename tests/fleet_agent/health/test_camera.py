@@ -54,9 +54,9 @@ def test_a_calm_live_picture_is_never_frozen(sigma: float) -> None:
     assert set(watch(frames, fps=4.0)) == {Condition.OK}
 
 
-@pytest.mark.parametrize("buffers", [1, 2])
+@pytest.mark.parametrize("buffers", [1, 2, 3, 4])
 def test_a_camera_that_repeats_its_last_buffers_is_frozen(buffers: int) -> None:
-    """One picture again and again, or two in turn: frozen after the time set, not before."""
+    """One picture again and again, or up to four in turn: frozen after the time set, not before."""
     rng = np.random.default_rng(6)
     kept = [live(rng, 1.0, shelf()) for _ in range(buffers)]
     frames = [live(rng, 1.0, shelf()) for _ in range(20)] + [kept[i % buffers] for i in range(60)]
@@ -64,6 +64,17 @@ def test_a_camera_that_repeats_its_last_buffers_is_frozen(buffers: int) -> None:
     first = found.index(Condition.FROZEN)
     assert 20 + 3.0 * FPS <= first <= 20 + 3.0 * FPS + buffers + 1
     assert set(found[first:]) == {Condition.FROZEN}
+
+
+def test_a_frozen_camera_with_a_running_clock_is_frozen() -> None:
+    """The camera writes the time into a picture that stands still: a few white pixels change, no others."""
+    rng = np.random.default_rng(11)
+    stuck, frames = live(rng, 1.0, shelf()), list[Pixels]()
+    for _ in range(60):
+        stamped = stuck.copy()
+        stamped[8:20, 280:304] = np.where(rng.random((12, 24, 1)) < 0.5, 255, 0)
+        frames.append(stamped)
+    assert watch(frames)[-1] is Condition.FROZEN
 
 
 def test_a_frozen_camera_that_comes_back_is_well_again_at_once() -> None:

@@ -116,7 +116,11 @@ def test_under_constant_pressure_the_ladder_moves_one_way_and_stays(
     measure: str, value: float, seen: list[bool]
 ) -> None:
     """Whenever it is measured, the same figure never leads down and then up."""
-    pressed = replace(CALM_MACHINE, **{measure: value})
+    pressed = (
+        replace(CALM_MACHINE, decision_ms=value)
+        if measure == "decision_ms"
+        else replace(CALM_MACHINE, infer_share=value)
+    )
     levels = [move.level for _, move in run([pressed if look else CALM_MACHINE for look in seen])]
     assert levels == sorted(levels)
 
