@@ -177,6 +177,7 @@ def gate(artifact: Artifact, candidate: TensorRtEngine, settings: Settings) -> M
     if not manifest.golden:
         return {"passed": None, "reasons": ["the model has no golden frames"]}
     reference = artifact.on_cpu(settings, "fp32")
+    same_file = artifact.on_cpu(settings, artifact.precision)
     report = check(
         candidate,
         reference,
@@ -186,8 +187,10 @@ def gate(artifact: Artifact, candidate: TensorRtEngine, settings: Settings) -> M
         budget_ms=manifest.latency_budget_ms,
         clock=SystemClock(),
         runs=30,
+        same_file=same_file,
     )
     reference.close()
+    same_file.close()
     agreed = asdict(report.to_reference)
     return {"passed": report.passed, "reasons": list(report.reasons), "frames": report.frames, **agreed}
 
@@ -263,11 +266,18 @@ def measure(artifact: Artifact, name: RuntimeName, folder: Path, settings: Setti
 
 
 def is_good(entry: Measured) -> bool:
-    """Whether an artifact ran, and right: `v3-bad` is bad by its training, not by its engine."""
+    """Whether an artifact ran, and right: `v3-bad` is bad by its training, not by its engine.
+
+    An engine without a CUDA graph is good only where the runtime itself says that there can be none.
+    """
     if "error" in entry:
         return False
+    captured = entry["graph"]["active"] or "cannot be captured" in entry["graph"]["note"]
     return bool(
-        entry["parity"]["finite"] and entry["graph"]["same_answers"] and entry["gate"]["passed"] is not False
+        captured
+        and entry["parity"]["finite"]
+        and entry["graph"]["same_answers"]
+        and entry["gate"]["passed"] is not False
     )
 
 

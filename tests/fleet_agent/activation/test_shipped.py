@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.activation.golden import load_golden
+from fleet_agent.activation.observing import Observation, observe
 from fleet_agent.activation.opening import SHIPPED_KEYS
-from fleet_agent.activation.parity import check
+from fleet_agent.activation.parity import check, judge
 from fleet_agent.activation.signing import trusted_keys
 from fleet_agent.activation.store import ModelStore, read_offer
 from fleet_agent.engines.onnxruntime_backend import OnnxRuntimeBackend
@@ -48,3 +49,37 @@ def test_a_shipped_artifact_passes_the_gate(folder: Path, precision: Precision) 
     reference.close()
     assert report.passed, str(report)
     assert report.to_reference.required >= 10
+
+
+def _seen(network: Path, precision: Precision, folder: Path) -> Observation:
+    """Run one model's artifact on the golden frames of another, decoded as the other's."""
+    own, wanted = load_manifest(network), load_manifest(folder)
+    engine = OnnxRuntimeBackend().open(network, own, precision=precision, cameras=4)
+    try:
+        return observe(engine, wanted, load_golden(folder, wanted), clock=SteppedClock(), runs=0)
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_no_shipped_network_passes_for_another(folder: Path) -> None:
+    """A stale plan holds another model's network: whatever its precision, this model's gate finds it."""
+    wanted = load_manifest(folder)
+    seen = {(network, precision): _seen(network, precision, folder) for network, precision in ARTIFACTS}
+    for precision, artifact in wanted.artifacts.items():
+        same = None if precision == "fp32" else seen[folder, precision]
+        for (network, of), found in seen.items():
+            report = judge(
+                wanted,
+                load_golden(folder, wanted),
+                seen[folder, "fp32"],
+                found,
+                artifact.parity,
+                budget_ms=None,
+                same=same,
+            )
+            assert report.reference_passed
+            if (network, of) == (folder, precision):
+                assert report.passed, str(report)
+            # Half precision of the very same network is no other network.
+            assert report.passed <= (network == folder), f"{network.name} {of} for {folder.name} {precision}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.gpu_engine import is_good
 from fleet_agent.engines.tensorrt.cuda import CudaGpu, load_cuda
 from fleet_agent.errors import EngineError
 
@@ -30,6 +31,24 @@ def test_without_a_gpu_the_benchmark_says_so() -> None:
     assert status == 2
     assert found["gpu"] is None
     assert found["reason"].startswith("no GPU answers: cudaSetDevice: cudaError")
+
+
+@pytest.mark.parametrize(
+    ("active", "note", "good"),
+    [
+        (True, "", True),
+        (False, "no CUDA graph: the plan cannot be captured", True),
+        (False, "no memory", False),
+    ],
+)
+def test_an_engine_without_its_graph_is_not_called_good(*, active: bool, note: str, good: bool) -> None:
+    """Two engines without a graph agree with each other: that is no proof of a graph."""
+    entry = {
+        "parity": {"finite": True},
+        "graph": {"active": active, "note": note, "same_answers": True},
+        "gate": {"passed": True},
+    }
+    assert is_good(entry) is good
 
 
 @pytest.mark.gpu
