@@ -31,8 +31,6 @@ class PlanKey:
         shape: Of its input: cameras x 3 x height x width.
         optimization_level: Of the builder.
         workspace_mb: Of the builder.
-        plugins: sha256 of each plugin library, sorted.
-        dla_core: Which accelerator beside the GPU; None: the GPU.
         recorded: Facts that are only written down.
     """
 
@@ -44,8 +42,6 @@ class PlanKey:
     shape: tuple[int, int, int, int]
     optimization_level: int
     workspace_mb: int
-    plugins: tuple[str, ...] = ()
-    dla_core: int | None = None
     recorded: Mapping[str, str | int] = field(default_factory=dict, compare=False)
 
     @property
@@ -53,7 +49,9 @@ class PlanKey:
         """The key as JSON has it."""
         fields = asdict(self)
         del fields["recorded"]
-        return {"schema": SCHEMA, **fields, "shape": list(self.shape), "plugins": sorted(self.plugins)}
+        # No plan uses a plugin library or an accelerator beside the GPU; who builds one that does sets these.
+        beside: dict[str, Any] = {"plugins": [], "dla_core": None}
+        return {"schema": SCHEMA, **fields, "shape": list(self.shape), **beside}
 
     @property
     def canonical(self) -> bytes:
