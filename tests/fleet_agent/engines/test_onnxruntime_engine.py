@@ -270,6 +270,14 @@ def test_a_session_that_fell_back_is_refused() -> None:
         Provider(name="cuda").check_chosen(FellBack())
 
 
+def test_a_cache_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> None:
+    """A file where the folder of ONNX Runtime's engines should be."""
+    (tmp_path / "file").write_bytes(b"")
+    provider = Provider(name="tensorrt", cache=tmp_path / "file")
+    with pytest.raises(EngineError, match="Not a directory"):
+        provider.arguments(sha256="ab" * 32, precision="fp32", input_name="images", image=(32, 32))
+
+
 def test_engines_of_two_models_of_one_name_are_cached_apart(tmp_path: Path) -> None:
     """ONNX Runtime's TensorRT cache knows names, not weights: each digest has its own folder and prefix."""
     provider = Provider(name="tensorrt", cache=tmp_path)

@@ -165,9 +165,12 @@ def test_timings_of_another_machine_are_swept(bench: Bench) -> None:
     mine, old = bench.folder / f"timing-{key.machine}.cache", bench.folder / "timing-0123.cache"
     mine.write_bytes(b"t")
     old.write_bytes(b"t")
+    lock = old.with_name(f"{old.name}.lock")
+    lock.write_bytes(b"")
     bench.cache.sweep_timings(key)
     assert mine.exists()
     assert not old.exists()
+    assert not lock.exists()
 
 
 def test_two_processes_do_not_share_a_cache(bench: Bench) -> None:
