@@ -86,7 +86,8 @@ def bench(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Bench]:
         cart = "{CART}"
         simulated = true
         [model]
-        directory = "{tmp_path}/no-such-model"
+        backend = "tensorrt"
+        device = 999
         [[cameras]]
         name = "front"
         kind = "images"
@@ -122,7 +123,7 @@ def bench(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Bench]:
 
 @needs_model
 def test_a_cart_that_cannot_start_starts_in_safe_mode_and_recovers(bench: Bench) -> None:
-    """A model's folder that is gone: two starts fail, the third runs the shipped model, and says so."""
+    """A GPU that is not there: two starts fail, the third runs the shipped model, and says so."""
     for failures in (1, 2):
         process = bench.start()
         _, log = process.communicate(timeout=60)
