@@ -6,7 +6,7 @@ It sleeps until a frame is wanted, a weight change has settled, or a window ends
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -36,6 +36,9 @@ log = structlog.get_logger()
 
 # Idle looks remembered per camera: the newest from before a movement is what was there already.
 IDLE_LOOKS = 4
+# An idle look counts as what was there already for this long: longer, and what has left the cart since is
+# still taken for clutter; much shorter, and a cart that looks rarely knows of no clutter.
+IDLE_LOOK_LASTS_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ class Decider:
 
     def on_told(self, said: Label | Session) -> None:
         """Note what people said: the truth about an event, or that a trip begins or ends."""
+        if isinstance(said, Session):
+            said = replace(said, at_s=self._clock.monotonic_s())
         self._inbox.append(said)
         self._poke()
 
@@ -241,11 +246,13 @@ class Decider:
         try:
             self._vision.look(batch, wanted_s)
         except EngineError as error:
-            # Without detections the shopper is asked; the cart goes on.
             log.warning("inference failed", cart=self._config.cart, why=str(error))
             self._telemetry.count("engine_errors")
-            for seen in batch:
-                seen.detections = ()
+            _unseen(batch)
+        except Exception:  # a picture that breaks the code around the network must not cost the weight change
+            log.exception("vision failed", cart=self._config.cart)
+            self._telemetry.count("vision_failed")
+            _unseen(batch)
 
     def _decide(self, change: WeightChange) -> None:
         span = self._span(change.started_s, change.moved_s)
@@ -263,6 +270,12 @@ class Decider:
         for name, looks in self._idle_looks.items():
             while looks and looks[-1].frame.captured_s >= span.first_s:
                 looks.pop()  # it shows this movement's hand
-            if looks:
+            if looks and looks[-1].frame.captured_s >= span.first_s - IDLE_LOOK_LASTS_S:
                 found[name] = looks[-1].detections or ()
         return found
+
+
+def _unseen(batch: list[Seen]) -> None:
+    """Note that frames show nothing: without detections the shopper is asked, and the cart goes on."""
+    for seen in batch:
+        seen.detections = ()

@@ -1,5 +1,6 @@
 """What a cart decides, and what people say about it afterwards."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -55,9 +56,15 @@ class ItemEvent:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A shopping trip begins, with an empty cart; or (None) one ends."""
+    """A shopping trip begins, with an empty cart; or (None) one ends.
+
+    Attributes:
+        session_id: The trip that begins.
+        at_s: When this was said, monotonic: what began to move before belongs to the trip before.
+    """
 
     session_id: str | None
+    at_s: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,10 @@ remembered between calls, written to disk, or counted.
 """
 
 import math
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +31,19 @@ log = structlog.get_logger()
 # Events that a scan may still teach something about. People scan within a minute; a cart of four movements a
 # minute forgets after an hour.
 RECENT_EVENTS = 256
+# A movement lasts seconds, and trips minutes: more end before it settles only in a burst of sessions.
+PAST_TRIPS = 4
 # A change within this many standard deviations of what would take the last one back has taken it back.
 RETURNED_SDS = 4.0
+
+
+@dataclass(slots=True)
+class _PastTrip:
+    """A trip that has ended; what began to move before its end still belongs to it."""
+
+    session_id: str | None
+    ended_s: float
+    contents: Contents
 
 
 class Basket:
@@ -41,6 +54,9 @@ class Basket:
         config: Noise of the scale; whether weights are learned.
         store: Where learned weights are kept; None keeps them in memory only.
         telemetry: Gauges and counters.
+
+    Attributes:
+        session_id: The shopping trip; None outside one.
     """
 
     def __init__(
@@ -55,7 +71,9 @@ class Basket:
         self._config = config
         self._store = store
         self._telemetry = telemetry
+        self.session_id: str | None = None
         self._contents = Contents()
+        self._past: deque[_PastTrip] = deque(maxlen=PAST_TRIPS)
         self._table = self._load()
         self._weights = self._table.weights(classes)
         # Single items that were not learned from yet.
@@ -100,14 +118,33 @@ class Basket:
         row = self._contents.bookings.get(self._unseen.event_id)
         return None if row is None or row.sure else -row.change_g
 
-    def session(self, session_id: str | None) -> None:
-        """Begin a trip with an empty cart, or (None) end one."""
+    def session(self, session_id: str | None, at_s: float = -math.inf) -> None:
+        """Begin a trip with an empty cart, or (None) end one; `at_s` says when that was, monotonic."""
         if self._contents.pending:
             self._telemetry.count("basket_open_at_end")
+        self._past.append(_PastTrip(self.session_id, at_s, self._contents))
+        self.session_id = session_id
         self._contents = trip(session_id)
         self._unseen = None
         self._unresolved = False
         self._report()
+
+    @contextmanager
+    def trip_of(self, started_s: float) -> Iterator[None]:
+        """Open the books of the trip in which a movement began: it may settle when the next has begun."""
+        past = next((past for past in self._past if started_s < past.ended_s), None)
+        if past is None:
+            yield
+            return
+        present = self.session_id, self._contents
+        self.session_id, self._contents = past.session_id, past.contents
+        try:
+            yield
+        finally:
+            past.contents = self._contents
+            self.session_id, self._contents = present
+            self._unresolved = False
+            self._report()
 
     def book(self, events: Sequence[ItemEvent], change: WeightChange) -> None:
         """Enter the item events of one weight change: none for a shift, two for a pair."""

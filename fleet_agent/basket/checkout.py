@@ -57,7 +57,7 @@ class Checkout:
         if isinstance(said, Label):
             self._basket.label(said)
         else:
-            self._basket.session(said.session_id)
+            self._basket.session(said.session_id, said.at_s)
 
     def settle(
         self, change: WeightChange, evidence: Sequence[CameraEvidence], looked_s: float | None
@@ -69,6 +69,12 @@ class Checkout:
             evidence: What the cameras saw.
             looked_s: When the newest frame that was looked at was captured; None when none was.
         """
+        with self._basket.trip_of(change.started_s):
+            self._settle(change, evidence, looked_s)
+
+    def _settle(
+        self, change: WeightChange, evidence: Sequence[CameraEvidence], looked_s: float | None
+    ) -> None:
         begun_s = self._clock.monotonic_s()
         decision = self._explain(change, evidence)
         decided_s = self._clock.monotonic_s()
@@ -102,7 +108,7 @@ class Checkout:
             name=self._next_event_id,
             when=Circumstances(
                 at_ms=self._clock.epoch_ms(),
-                session_id=self._reporter.session_id,
+                session_id=self._basket.session_id,
                 decision_ms=None if decision_s is None else decision_s * 1000.0,
             ),
         )

@@ -15,7 +15,6 @@ also one that is taken out again: nobody knows which of two was.
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -60,6 +59,11 @@ class Booking:
         return self.quantity if self.direction == "add" else -self.quantity
 
 
+def _count(counts: dict[str, int], booking: Booking) -> None:
+    if booking.sure and booking.item_id is not None:
+        counts[booking.item_id] = max(0, counts.get(booking.item_id, 0) + booking.pieces)
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """The books of one trip.
@@ -89,11 +93,13 @@ class Contents:
         return self.begun and not self.pending
 
     def pieces(self) -> dict[str, int]:
-        """Return how many of each item lie in the cart; never a negative number."""
-        counts = Counter(self.summed)
+        """Return how many of each item lie in the cart.
+
+        No number is below zero at any time: a removal of what was not booked must not eat the next piece.
+        """
+        counts = dict(self.summed)
         for booking in self.bookings.values():
-            if booking.sure and booking.item_id is not None:
-                counts[booking.item_id] += booking.pieces
+            _count(counts, booking)
         return {item_id: n for item_id, n in counts.items() if n > 0}
 
 
@@ -139,8 +145,7 @@ def _bounded(contents: Contents) -> Contents:
         return contents
     oldest, *others = contents.bookings.values()
     summed = dict(contents.summed)
-    if oldest.sure and oldest.item_id is not None:
-        summed[oldest.item_id] = summed.get(oldest.item_id, 0) + oldest.pieces
+    _count(summed, oldest)
     # Its weight is taken as measured, so that the invariant goes on with the others.
     begin_g = None if contents.begin_g is None else contents.begin_g + oldest.change_g
     bookings = {row.event_id: row for row in others}

@@ -96,8 +96,15 @@ def fuse(
     decision = _decision(best, posterior, change_g, weights, config)
     if views is None or own is None:
         return replace(decision, outcome="asked")
+    if change_g < 0 and inside is not None and inside.complete and _exceeds(best, inside):
+        decision = replace(decision, outcome="asked")
     confidence, disagreeing = _cameras(best.items, views, own)
     return replace(decision, camera_confidence=confidence, disagreeing=disagreeing)
+
+
+def _exceeds(best: _Best, inside: Inside) -> bool:
+    """Tell whether more would be taken out than lies there: the books or the cameras are wrong, so ask."""
+    return any(inside.pieces[ix] < best.quantity for ix in best.items)
 
 
 def _choose(posterior: Posterior, config: FusionConfig) -> _Best:

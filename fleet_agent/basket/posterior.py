@@ -83,9 +83,12 @@ def posterior_of(
     if len(first):
         pairs = _log(config.pair_share * prior.pairs(first, second)) + seen_pairs
         pairs += log_pairs(change_g, weights, first, second, config)
+    # What can be no item is unknown or a shift, in the proportion of their own shares.
+    no_item = config.unknown_share + config.shift_share
+    more = math.log(1.0 + prior.nothing * (1.0 - no_item) / no_item)
     rest = (
-        math.log(config.unknown_share) + nothing + log_unknown(config),
-        nothing + log_shift(change_g, returning_g, config),
+        more + math.log(config.unknown_share) + nothing + log_unknown(config),
+        more + nothing + log_shift(change_g, returning_g, config),
     )
     joint = np.concatenate([singles.ravel(), pairs, rest])
     p = np.exp(joint - joint.max())

@@ -7,7 +7,8 @@ Into the cart, any item of the catalogue: P(k, n) = pi(k) g^(n-1) / sum. Out of 
 
 c_k pieces of k are booked. l is the leak: without it one wrongly booked item would make its true removal
 impossible to recognise, and every later one of the same item. It is small while all that lies in the cart is
-known, and large while an asked item is unconfirmed or no trip has begun, when the books say little.
+known, and large while an asked item is unconfirmed or no trip has begun, when the books say little. Of an
+empty cart that is known completely only the leak is left: the rest is of something unknown, or a shift.
 """
 
 from collections.abc import Sequence
@@ -46,18 +47,20 @@ class Prior:
         quantity: float64 (Q,), of 1 to Q pieces.
         inside: What can be taken out; None when something is put in, or nothing is known.
         leak: Share of removals that the books do not know of.
+        nothing: Share of movements that can be no item: nothing lies there to be taken out.
     """
 
     anything: Floats
     quantity: Floats
     inside: Inside | None
     leak: float
+    nothing: float = 0.0
 
     def singles(self) -> Floats:
-        """Return P(k, n), float64 (Q, K), which sums to 1."""
+        """Return P(k, n), float64 (Q, K), which sums to 1 less `nothing`."""
         free = np.outer(self.quantity, self.anything)
         if self.inside is None:
-            return free
+            return (1.0 - self.nothing) * free
         pieces = self.inside.pieces
         allowed = self.quantity[:, None] * (np.arange(1, len(self.quantity) + 1)[:, None] <= pieces)
         per_item = allowed / np.maximum(allowed.sum(axis=0), self.quantity[0])
@@ -65,10 +68,10 @@ class Prior:
         return (1.0 - self.leak) * booked + self.leak * free
 
     def pairs(self, first: NDArray[np.intp], second: NDArray[np.intp]) -> Floats:
-        """Return P(a, b) of unordered pairs of different items; over all pairs it sums to 1."""
+        """Return P(a, b) of unordered pairs of different items; all sum to 1 less `nothing`."""
         free = _pair_share(self.anything, first, second)
         if self.inside is None:
-            return free
+            return (1.0 - self.nothing) * free
         booked = _pair_share(self.inside.pieces / self.inside.pieces.sum(), first, second)
         return (1.0 - self.leak) * booked + self.leak * free
 
@@ -102,6 +105,8 @@ def prior_of(
     free = _free(classes, config.multiple_share, config.max_quantity)
     known = free.anything if anything is None else np.asarray(anything, np.float64)
     quantity = free.quantity
+    if removal and inside is not None and inside.complete and inside.pieces.sum() <= 0.0:
+        return Prior(known, quantity, None, 1.0, nothing=1.0 - config.removal_leak)
     if not removal or inside is None or inside.pieces.sum() <= 0.0:
         return free if anything is None else Prior(known, quantity, None, 1.0)
     leak = config.removal_leak if inside.complete else config.open_removal_leak

@@ -271,3 +271,21 @@ def test_a_small_shift_does_not_take_back_a_large_change() -> None:
     cart.move(unseen("e1", 1000.0))
     cart.move(change_g=12.0)
     assert (cart.gauge("basket_pending"), cart.counter("leans")) == (1.0, 0)
+
+
+def test_what_settles_after_a_trip_belongs_to_the_trip_in_which_it_began() -> None:
+    """An item put in just before the next shopper begins is in the books of the one before."""
+    cart = Cart()
+    cart.basket.session("a", 0.0)
+    cart.basket.session(None, 1.2)
+    cart.basket.session("b", 1.3)
+    with cart.basket.trip_of(1.0):
+        assert cart.basket.session_id == "a"
+        cart.move(event("e1", "item-1", 400.0))
+        assert cart.basket.contents.pieces() == {"item-1": 1}
+    assert (cart.basket.session_id, cart.basket.contents.pieces()) == ("b", {})
+    assert cart.gauge("basket_pieces") == 0.0
+    with cart.basket.trip_of(1.1):
+        assert cart.basket.contents.pieces() == {"item-1": 1}
+    with cart.basket.trip_of(1.3):
+        assert cart.basket.session_id == "b"

@@ -51,6 +51,15 @@ def test_a_correction_replaces_what_was_booked() -> None:
     assert turned.pieces() == {}
 
 
+def test_a_removal_of_what_was_not_there_does_not_eat_the_next_piece() -> None:
+    """Out by mistake, then in: one lies in the cart, also when the mistake is so old that it is summed up."""
+    books = put(put(trip("t"), "e1", "milk", -1000), "e2", "milk", 1000)
+    assert books.pieces() == {"milk": 1}
+    for number in range(MAX_BOOKINGS):
+        books = put(books, f"later-{number}", "apple", 180)
+    assert books.pieces() == {"milk": 1, "apple": MAX_BOOKINGS}
+
+
 def test_labels_of_other_trips_change_nothing() -> None:
     """A late scan of yesterday's event is not of this cart."""
     books = put(trip("t"), "e1", "milk", 1000)
@@ -127,7 +136,7 @@ def test_labels_of_the_truth_always_end_in_the_truth(moves: list[tuple[str, int,
     for number, (item_id, sign, asked, wrong) in enumerate(moves):
         said = {"apple": "milk", "milk": "apple"}[item_id] if wrong else item_id
         books = put(books, f"e{number}", said, sign * WEIGHTS[item_id][0], asked=asked)
-        truth[item_id] += sign
+        truth[item_id] = max(0, truth[item_id] + sign)
     for number, (item_id, _, _, _) in enumerate(moves):
         books = correct(books, label(f"e{number}", item_id))
     assert books.pieces() == {item_id: n for item_id, n in truth.items() if n > 0}

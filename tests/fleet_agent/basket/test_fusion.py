@@ -243,10 +243,12 @@ def test_no_more_is_taken_out_than_lies_there() -> None:
 
 
 def test_a_wrongly_booked_cart_does_not_hide_a_true_removal() -> None:
-    """What is seen clearly and weighs right was taken out, though the books do not have it."""
+    """What is seen clearly and weighs right is recognised; the books do not have it, so it is asked."""
     views = [camera(name, seen(2), frames=3) for name in ("front", "left")]
     decision = decide_removal(-1000.0, views, inside(1, 1, 0))
-    assert (decision.item_ix, decision.outcome) == (2, "accepted")
+    assert (decision.item_ix, decision.outcome) == (2, "asked")
+    opened = decide_removal(-1000.0, views, inside(1, 1, 0, complete=False))
+    assert (opened.item_ix, opened.outcome) == (2, "accepted")
 
 
 def test_an_open_basket_binds_less() -> None:
@@ -258,10 +260,20 @@ def test_an_open_basket_binds_less() -> None:
     assert opened.top[0][1] > closed.top[0][1]
 
 
-def test_an_empty_cart_binds_nothing() -> None:
-    """Something leaves a cart that is empty by the books: the books are of no use, the cameras decide."""
+def test_nothing_is_booked_out_of_an_empty_cart() -> None:
+    """However clearly it is seen, what leaves a cart that is known to be empty is asked about."""
+    clearly = [camera(name, seen(1), frames=4) for name in ("front", "left", "right")]
+    assert decide_removal(-400.0, clearly, inside(0, 0, 0)).outcome == "asked"
+    faintly = [camera("front", seen(1, 0.4))]
+    free = decide_removal(-400.0, faintly, None)
+    assert decide_removal(-400.0, faintly, inside(0, 0, 0)).top[0][1] < free.top[0][1]
+
+
+def test_an_open_empty_cart_binds_nothing() -> None:
+    """Outside a trip, or with an unconfirmed item, empty books are of no use: the cameras decide."""
     views = [camera("front", seen(1))]
-    assert decide_removal(-400.0, views, inside(0, 0, 0)) == decide_removal(-400.0, views, None)
+    books = inside(0, 0, 0, complete=False)
+    assert decide_removal(-400.0, views, books) == decide_removal(-400.0, views, None)
 
 
 def decide_removal(change_g: float, evidence: list[CameraEvidence], books: Inside | None) -> Decision:
