@@ -32,14 +32,16 @@ system-tools:
 $(VENV)/bin/pip:
 	@sh deploy/create_venv.sh "$(PYTHON)" "$(VENV)"
 
+# The locks are whole, so nothing is resolved anew: pip's resolver would look at `google-auth[pyopenssl]` by itself
+# and stop as soon as that package has a newer release than the lock.
 $(VENV)/.demo: $(VENV)/bin/pip requirements/demo.lock pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/demo.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 # torch is large and only trains the detector: CI installs it, elsewhere its tests say that it is missing.
 $(VENV)/.dev: $(VENV)/bin/pip requirements/dev.lock pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@if [ "$$CI" = true ]; then $(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0; fi
 	@touch $(VENV)/.demo $@
