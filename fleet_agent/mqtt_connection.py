@@ -5,6 +5,7 @@ own reconnect is not used, because each connection needs a will with its own ses
 queue is not used, because it is lost with the process.
 """
 
+import os
 import selectors
 import socket
 import ssl
@@ -26,6 +27,9 @@ MAX_SLEEP_S = 5.0
 # How long a trial listens for a retained watermark after the broker granted it. Shorter calls a slow
 # broker empty; longer makes `check` slow for carts that have none yet.
 RETAINED_S = 1.0
+# How long a farewell may take to reach the broker. Shorter, and a broker that is busy publishes the will of a
+# cart that said goodbye; longer, and a cart that leaves a dead link comes back later.
+FAREWELL_S = 2.0
 # What paho calls a refusal of the MQTT version.
 WRONG_VERSION = "Unsupported protocol version"
 
@@ -218,10 +222,24 @@ class Connection:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Say DISCONNECT, so that the will stays unsent, and close the socket."""
-        with suppress(OSError, ValueError):
+        """Say DISCONNECT, so that the will stays unsent, and close once the broker has heard it.
+
+        A socket that is closed while answers of the broker lie in it unread is reset by the system. The
+        broker then fails at its next answer, before it has read the DISCONNECT, and publishes the will. So
+        the line is held by a second handle until the broker hangs up.
+        """
+        sock = self._client.socket()
+        if sock is None:
+            return
+        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(sock.fileno())) as line:
+            deadline_s = self._dial.clock.monotonic_s() + FAREWELL_S
             self._client.disconnect()
-            self._turn(0.0)
+            self._turn_until(lambda: self._client.socket() is None, FAREWELL_S)
+            line.shutdown(socket.SHUT_WR)
+            while (left_s := deadline_s - self._dial.clock.monotonic_s()) > 0:
+                line.settimeout(left_s)
+                if not line.recv(65_536):
+                    break
 
     @property
     def _address(self) -> str:
