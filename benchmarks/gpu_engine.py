@@ -15,6 +15,8 @@ child process, as on a cart, and opened with and without a CUDA graph. Then
   Python), with and without graph; the GPU's own time of copies and network, and of the network alone;
   and ONNX Runtime on the CPU beside it, in the same process, on the same batch.
 
+ONNX Runtime's CUDA provider, where it is installed, is measured likewise; it has no plan and no graph.
+
 Exit status: 0; 1 when something that was tried failed, or an engine answers wrongly; 2 without a GPU.
 """
 
@@ -26,129 +28,36 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-import fleet_agent
-from fleet_agent.activation.golden import load_golden
-from fleet_agent.activation.parity import check
+from benchmarks.gpu_artifacts import (
+    Artifact,
+    Measured,
+    Settings,
+    answers,
+    artifacts,
+    gate,
+    parity,
+    timed,
+)
 from fleet_agent.config.model import ModelConfig
-from fleet_agent.engines.contract import PlanRequest
-from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeEngine, OnnxRuntimeModel
+from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeEngine
+from fleet_agent.engines.onnxruntime_provider import Provider
 from fleet_agent.engines.tensorrt.backend import TensorRtBackend
 from fleet_agent.engines.tensorrt.bindings import RUNTIME_NAMES, RuntimeName
 from fleet_agent.engines.tensorrt.cuda import CudaGpu, load_cuda
 from fleet_agent.engines.tensorrt.engine import TensorRtEngine
 from fleet_agent.errors import EngineError, ModelError, PlanBuildError
-from fleet_agent.manifest import PRECISIONS, ModelManifest, Precision, load_manifest
-from fleet_agent.perception import PerceptionEngine, Tensor
+from fleet_agent.manifest import PRECISIONS
 from fleet_agent.plans.builder import Built, build_plan
 from fleet_agent.ports import SystemClock
-from fleet_agent.preprocess import Preprocessor
 
-MODELS = Path(fleet_agent.__file__).parent / "models"
 BUILD_TIMEOUT_S = 900.0
-# The first inferences after a pause run at a low clock of the GPU.
-WARM_UP_RUNS = 50
-Measured = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is measured.
-
-    Attributes:
-        cameras: Rows of a batch.
-        runs: Timed inferences of each kind.
-        device: Which GPU.
-        threads: Of ONNX Runtime.
-        workspace_mb: For building.
-        optimization_level: For building.
-    """
-
-    cameras: int
-    runs: int
-    device: int
-    threads: int
-    workspace_mb: int
-    optimization_level: int
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """One ONNX file of a model."""
-
-    directory: Path
-    manifest: ModelManifest
-    precision: Precision
-
-    def request(self, plan: Path, settings: Settings) -> PlanRequest:
-        """Return what builds its plan."""
-        described = self.manifest.artifacts[self.precision]
-        spec = self.manifest.input
-        return PlanRequest(
-            onnx=self.directory / described.file,
-            sha256=described.sha256,
-            precision=self.precision,
-            input_name=spec.name,
-            shape=(settings.cameras, 3, spec.height, spec.width),
-            plan=plan,
-            workspace_mb=settings.workspace_mb,
-            optimization_level=settings.optimization_level,
-        )
-
-    def on_cpu(self, settings: Settings, precision: Precision) -> OnnxRuntimeEngine:
-        """Return ONNX Runtime's engine of the model."""
-        model = OnnxRuntimeModel(self.directory, self.manifest, precision=precision, threads=settings.threads)
-        return model.engine(settings.cameras, owns_model=True)
-
-    def batch(self, settings: Settings) -> Tensor:
-        """Return golden frames as the network wants them, or noise where the model has none."""
-        spec = self.manifest.input
-        rng = np.random.default_rng(1)
-        rows = rng.random((settings.cameras, 3, spec.height, spec.width), np.float32)
-        golden = load_golden(self.directory, self.manifest)[: settings.cameras]
-        if golden:
-            Preprocessor(spec, rows).fill([frame.pixels for frame in golden])
-        return rows
-
-
-def artifacts(models: list[str], precisions: list[Precision]) -> Iterator[Artifact]:
-    """List what there is of what was asked for."""
-    for path in sorted(MODELS.glob("*/manifest.json")):
-        if models and path.parent.name not in models:
-            continue
-        manifest = load_manifest(path.parent)
-        for precision in precisions:
-            if precision in manifest.artifacts:
-                yield Artifact(path.parent, manifest, precision)
-
-
-def answers(engine: PerceptionEngine, batch: Tensor) -> dict[str, Tensor]:
-    """Run once and keep the answers."""
-    engine.input[:] = batch
-    return {name: array.copy() for name, array in engine.infer(len(batch)).items()}
-
-
-def farthest(first: dict[str, Tensor], second: dict[str, Tensor]) -> dict[str, float]:
-    """Return the largest difference of each output."""
-    return {name: float(np.abs(array - second[name]).max()) for name, array in first.items()}
-
-
-def timed(work: Callable[[], object], runs: int) -> Measured:
-    """Return median and 99th percentile by the wall clock, in milliseconds."""
-    for _ in range(WARM_UP_RUNS):
-        work()
-    times = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        work()
-        times.append((time.perf_counter() - started) * 1e3)
-    return {"median": round(statistics.median(times), 4), "p99": round(float(np.percentile(times, 99)), 4)}
+# How ONNX Runtime on the GPU is called beside the runtimes of plans.
+CUDA_PROVIDER = "onnxruntime_cuda"
 
 
 def latencies(
@@ -169,41 +78,6 @@ def latencies(
         "graph_speedup": round(wall_plain["median"] / wall["median"], 3),
         "speedup_over_cpu": round(reference["median"] / wall["median"], 2),
     }
-
-
-def gate(artifact: Artifact, candidate: TensorRtEngine, settings: Settings) -> Measured:
-    """Return the verdict of the cart's own parity gate on the golden frames."""
-    manifest = artifact.manifest
-    if not manifest.golden:
-        return {"passed": None, "reasons": ["the model has no golden frames"]}
-    reference = artifact.on_cpu(settings, "fp32")
-    same_file = artifact.on_cpu(settings, artifact.precision)
-    report = check(
-        candidate,
-        reference,
-        manifest,
-        load_golden(artifact.directory, manifest),
-        manifest.artifacts[artifact.precision].parity,
-        budget_ms=manifest.latency_budget_ms,
-        clock=SystemClock(),
-        runs=30,
-        same_file=same_file,
-    )
-    reference.close()
-    same_file.close()
-    agreed = asdict(report.to_reference)
-    return {"passed": report.passed, "reasons": list(report.reasons), "frames": report.frames, **agreed}
-
-
-def parity(artifact: Artifact, seen: dict[str, Tensor], batch: Tensor, settings: Settings) -> Measured:
-    """Return the largest differences to ONNX Runtime on the CPU."""
-    measured: Measured = {"frames": "golden" if artifact.manifest.golden else "noise"}
-    for precision in dict.fromkeys((artifact.precision, "fp32")):
-        reference = artifact.on_cpu(settings, precision)
-        measured[f"farthest_from_cpu_{precision}"] = farthest(answers(reference, batch), seen)
-        reference.close()
-    measured["finite"] = all(bool(np.isfinite(array).all()) for array in seen.values())
-    return measured
 
 
 def run(artifact: Artifact, name: RuntimeName, built: Built, settings: Settings) -> Measured:
@@ -242,14 +116,52 @@ def run(artifact: Artifact, name: RuntimeName, built: Built, settings: Settings)
             engine.close()
 
 
-def measure(artifact: Artifact, name: RuntimeName, folder: Path, settings: Settings) -> Measured:
-    """Build and run one artifact; a failure is a result like any other."""
-    entry: Measured = {
-        "runtime": name,
+def identity(artifact: Artifact, runtime: str) -> Measured:
+    """Say what is measured."""
+    return {
+        "runtime": runtime,
         "model": artifact.directory.name,
         "digest": artifact.manifest.digest,
         "precision": artifact.precision,
     }
+
+
+def measure_cuda_provider(artifact: Artifact, settings: Settings) -> Measured:
+    """Run one artifact with ONNX Runtime on the GPU: what a cart has whose TensorRT is missing or refused."""
+    entry = identity(artifact, CUDA_PROVIDER)
+    started = time.perf_counter()
+    try:
+        engine = artifact.through(Provider(name="cuda", device=settings.device), settings, artifact.precision)
+    except ModelError as error:
+        return entry | {"error": str(error)}
+    open_s = time.perf_counter() - started
+    cpu = artifact.on_cpu(settings, artifact.precision)
+    try:
+        batch = artifact.batch(settings)
+        seen = answers(engine, batch)
+        cpu.input[:] = batch
+        rows, runs = settings.cameras, settings.runs
+        wall = timed(lambda: engine.infer(rows), runs)
+        reference = timed(lambda: cpu.infer(rows), max(20, runs // 10))
+        return entry | {
+            "engine": str(engine.info),
+            "open_s": round(open_s, 3),
+            "parity": parity(artifact, seen, batch, settings),
+            "gate": gate(artifact, engine, settings),
+            "latency_ms": {
+                "infer": wall,
+                "onnxruntime_cpu": reference,
+                "speedup_over_cpu": round(reference["median"] / wall["median"], 2),
+            },
+        }
+    finally:
+        engine.close()
+        cpu.close()
+
+
+def measure(artifact: Artifact, name: RuntimeName, folder: Path, settings: Settings) -> Measured:
+    """Build and run one artifact; a failure is a result like any other."""
+    entry = identity(artifact, name)
     try:
         backend = TensorRtBackend.on_device(name, ModelConfig(device=settings.device))
         described = artifact.manifest.artifacts[artifact.precision]
@@ -268,23 +180,31 @@ def measure(artifact: Artifact, name: RuntimeName, folder: Path, settings: Setti
 def is_good(entry: Measured) -> bool:
     """Whether an artifact ran, and right: `v3-bad` is bad by its training, not by its engine.
 
-    An engine without a CUDA graph is good only where the runtime itself says that there can be none.
+    A plan's engine without a CUDA graph is good only where the runtime itself says that there can be none.
     """
     if "error" in entry:
         return False
-    captured = entry["graph"]["active"] or "cannot be captured" in entry["graph"]["note"]
+    graph = entry.get("graph", {"active": True, "same_answers": True})
+    captured = graph["active"] or "cannot be captured" in graph["note"]
     return bool(
         captured
         and entry["parity"]["finite"]
-        and entry["graph"]["same_answers"]
+        and graph["same_answers"]
         and entry["gate"]["passed"] is not False
     )
 
 
 def usable(device: int) -> tuple[list[RuntimeName], dict[str, str]]:
-    """Return the runtimes that this GPU has, and why not the others: also where one refuses the chip."""
+    """Return the runtimes of plans that this GPU has, and what is missing or refuses the chip, and why.
+
+    ONNX Runtime's CUDA provider is among the second where it is not installed.
+    """
     names: list[RuntimeName] = []
     refused: dict[str, str] = {}
+    try:
+        Provider(name="cuda").check_present()
+    except EngineError as error:
+        refused[CUDA_PROVIDER] = str(error)
     for name in RUNTIME_NAMES:
         try:
             TensorRtBackend.on_device(name, ModelConfig(device=device))
@@ -339,6 +259,11 @@ def main() -> int:
         results = [
             measure(artifact, name, Path(folder), settings)
             for name in names
+            for artifact in artifacts(given.models, given.precisions)
+        ]
+    if CUDA_PROVIDER not in refused:
+        results += [
+            measure_cuda_provider(artifact, settings)
             for artifact in artifacts(given.models, given.precisions)
         ]
     found = {"machine": machine, "gpu": gpu, "settings": asdict(settings), "refused": refused}

@@ -9,11 +9,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from fleet_agent.engines.fitting import TensorFacts
+from fleet_agent.engines.onnxruntime_engine import tensor_facts
 from fleet_agent.errors import EngineError
 from fleet_agent.perception import Tensor
 
-# ONNX Runtime's names of types, as in `tensor(float)`.
-TYPES = {"float": "float32", "float16": "float16", "double": "float64"}
 # 4 is "fatal": what goes wrong is raised, and said once.
 LOG_FATAL = 4
 
@@ -47,12 +46,12 @@ class Network:
     @property
     def inputs(self) -> Sequence[TensorFacts]:
         """As the file declares them."""
-        return [_facts(entry) for entry in self._session.get_inputs()]
+        return [tensor_facts(entry) for entry in self._session.get_inputs()]
 
     @property
     def outputs(self) -> Sequence[TensorFacts]:
         """As the file declares them."""
-        return [_facts(entry) for entry in self._session.get_outputs()]
+        return [tensor_facts(entry) for entry in self._session.get_outputs()]
 
     def run(self, batch: Tensor) -> dict[str, NDArray[Any]]:
         """Return all outputs for a batch on the only input.
@@ -66,9 +65,3 @@ class Network:
         except Exception as error:  # ONNX Runtime raises its own classes and plain RuntimeErrors
             raise EngineError(f"ONNX Runtime: {error}") from error
         return {name: np.asarray(array) for name, array in zip(names, arrays, strict=True)}
-
-
-def _facts(entry: Any) -> TensorFacts:
-    shape = tuple(size if isinstance(size, int) else None for size in entry.shape)
-    name = entry.type.removeprefix("tensor(").removesuffix(")")
-    return TensorFacts(entry.name, shape, TYPES.get(name, name))

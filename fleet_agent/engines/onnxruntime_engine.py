@@ -18,6 +18,7 @@ from fleet_agent.engines.fitting import (
     wanted_outputs,
 )
 from fleet_agent.engines.onnx_file import refuse_external
+from fleet_agent.engines.onnxruntime_placement import RECORDING, placement_of
 from fleet_agent.engines.onnxruntime_provider import CPU_PROVIDER, Provider
 from fleet_agent.engines.ownership import Ownership
 from fleet_agent.errors import EngineError
@@ -46,7 +47,7 @@ class OnnxRuntimeModel:
 
     Raises:
         EngineError: the file is not the manifest's, cannot be loaded, or does not fit it; or the provider is
-            not there, or cannot run all of the network.
+            not there, or cannot run what is heavy in the network.
     """
 
     def __init__(
@@ -64,8 +65,11 @@ class OnnxRuntimeModel:
         provider.check_present()
         path, document, sha256 = _read_artifact(directory, manifest, precision)
         self._session: Any = self._open(path, document, sha256, threads)
-        self.fixed_batch = check_input(manifest, [_facts(entry) for entry in self._session.get_inputs()])
-        check_names(manifest, [_facts(entry) for entry in self._session.get_outputs()])
+        self.note = self._check_placement(path)
+        self.fixed_batch = check_input(
+            manifest, [tensor_facts(entry) for entry in self._session.get_inputs()]
+        )
+        check_names(manifest, [tensor_facts(entry) for entry in self._session.get_outputs()])
         self._check_answers()
 
     def _open(self, path: Path, document: bytes, sha256: str, threads: int) -> Any:
@@ -76,6 +80,8 @@ class OnnxRuntimeModel:
             input_name=spec.name,
             image=(spec.height, spec.width),
         )
+        # What it logs outside of sessions; among it a warning about plugins at every start on a GPU.
+        onnxruntime.set_default_logger_severity(LOG_ERRORS)
         try:
             # Without the last argument it would try again on the CPU, and only print that it did.
             session = onnxruntime.InferenceSession(
@@ -86,6 +92,17 @@ class OnnxRuntimeModel:
         self.provider.check_chosen(session)
         return session
 
+    def _check_placement(self, path: Path) -> str:
+        """Return what the provider left to the CPU, in words; refuse where that is work of its own."""
+        if self.provider.on_cpu:
+            return ""
+        placement = placement_of(self._session)
+        try:
+            placement.check(self.provider.wanted)
+        except EngineError as error:
+            raise EngineError(f"{path}: {error}") from error
+        return placement.note
+
     def _options(self, threads: int) -> Any:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -93,9 +110,8 @@ class OnnxRuntimeModel:
         options.log_severity_level = LOG_ERRORS
         # Spinning threads make inference 2 % faster and an idle cart burn a core.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if self.provider.name != "cpu":
-            # Without it, nodes that the provider does not know run on the CPU, and nobody is told.
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        if not self.provider.on_cpu:
+            options.add_session_config_entry(*RECORDING)
         return options
 
     def _check_answers(self) -> None:
@@ -169,9 +185,10 @@ class OnnxRuntimeEngine:
 
     @property
     def info(self) -> EngineInfo:
-        """Runtime and precision."""
+        """Runtime and precision; the note says what a GPU leaves to the processor."""
         model = self._model
-        return EngineInfo("onnxruntime", onnxruntime.__version__, str(model.provider), model.precision)
+        identity = ("onnxruntime", onnxruntime.__version__, str(model.provider), model.precision)
+        return EngineInfo(*identity, note=model.note)
 
     @property
     def input(self) -> Tensor:
@@ -225,7 +242,8 @@ def _read_artifact(directory: Path, manifest: ModelManifest, precision: Precisio
 _TYPES = {"float": "float32", "float16": "float16", "double": "float64"}
 
 
-def _facts(entry: Any) -> TensorFacts:
+def tensor_facts(entry: Any) -> TensorFacts:
+    """Return what ONNX Runtime says of an input or output."""
     shape = tuple(size if isinstance(size, int) else None for size in entry.shape)
     name = entry.type.removeprefix("tensor(").removesuffix(")")
     return TensorFacts(entry.name, shape, _TYPES.get(name, name))

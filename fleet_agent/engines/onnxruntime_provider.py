@@ -41,12 +41,17 @@ class Provider:
     optimization_level: int = 3
 
     def __str__(self) -> str:
-        return self.name if self.name == "cpu" else f"{self.name}:{self.device}"
+        return self.name if self.on_cpu else f"{self.name}:{self.device}"
 
     @property
     def wanted(self) -> str:
         """ONNX Runtime's name of it."""
         return PROVIDERS[self.name]
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it is the processor that computes."""
+        return self.name == "cpu"
 
     def for_rows(self, rows: int) -> "Provider":
         """Return it for another batch."""
@@ -85,7 +90,7 @@ class Provider:
             input_name: Of the network.
             image: Height and width of its input.
         """
-        if self.name == "cpu":
+        if self.on_cpu:
             return [(CPU, {})]
         options = {"device_id": str(self.device)}
         if self.name == "tensorrt":

@@ -1,4 +1,4 @@
-"""Stories of activation where plans run: with TensorRT for RTX on the GPU that is present."""
+"""Stories of activation on the GPU that is present: with TensorRT's plans, and with ONNX Runtime."""
 
 from pathlib import Path
 
@@ -7,7 +7,11 @@ import pytest
 from fleet_agent.activation.opening import SHIPPED_KEYS
 from fleet_agent.activation.signing import trusted_keys
 from fleet_agent.config import ModelConfig
+from fleet_agent.engines.onnxruntime_backend import OnnxRuntimeBackend
+from fleet_agent.engines.onnxruntime_provider import Provider
 from fleet_agent.engines.tensorrt.backend import TensorRtBackend
+from fleet_agent.engines.tensorrt.bindings import RuntimeName
+from fleet_agent.errors import EngineError
 from fleet_agent.manifest import Precision
 from fleet_agent.ports import SystemClock
 from tests.fleet_agent.activation.carts import SETTINGS, CartOnBench
@@ -18,14 +22,19 @@ pytestmark = pytest.mark.gpu
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("runtime", ["tensorrt", "tensorrt_rtx"])
 def test_a_shipped_model_goes_live_on_the_gpu_and_survives_its_plan(
-    tmp_path: Path, precision: Precision
+    tmp_path: Path, runtime: RuntimeName, precision: Precision
 ) -> None:
     """Built, held to ONNX Runtime, booted from its plan; without the plan the processor stands in."""
+    try:
+        backend = TensorRtBackend.on_device(runtime, ModelConfig())
+    except EngineError as error:  # not installed, or it refuses this chip
+        pytest.skip(str(error))
     cart = CartOnBench(
         tmp_path / "cart",
         V1,
-        backend=TensorRtBackend.on_device("tensorrt_rtx", ModelConfig()),
+        backend=backend,
         settings=type(SETTINGS)(precision=precision, cameras=4),
         clock=SystemClock(),
         trusted=trusted_keys(SHIPPED_KEYS),
@@ -48,3 +57,27 @@ def test_a_shipped_model_goes_live_on_the_gpu_and_survives_its_plan(
     assert opened.pending is not None
     again.activator.activate(opened.pending).engine.close()
     again.close()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_shipped_model_passes_the_gate_with_onnx_runtime_on_the_gpu(
+    tmp_path: Path, precision: Precision
+) -> None:
+    """No plan, the same gate: the GPU's answers on golden frames are held to the processor's."""
+    try:
+        backend = OnnxRuntimeBackend(provider=Provider(name="cuda"))
+    except EngineError as error:
+        pytest.skip(str(error))
+    cart = CartOnBench(
+        tmp_path / "cart",
+        V1,
+        backend=backend,
+        settings=type(SETTINGS)(precision=precision, cameras=4),
+        clock=SystemClock(),
+        trusted=trusted_keys(SHIPPED_KEYS),
+    )
+    activated = cart.activator.activate(V1)
+    activated.engine.close()
+    assert activated.report.passed
+    assert activated.engine.info.device == "cuda:0"
+    cart.close()

@@ -51,6 +51,12 @@ def test_an_engine_without_its_graph_is_not_called_good(*, active: bool, note: s
     assert is_good(entry) is good
 
 
+def test_an_engine_without_a_plan_needs_no_graph() -> None:
+    """ONNX Runtime on the GPU is judged by its answers."""
+    assert is_good({"parity": {"finite": True}, "gate": {"passed": True}})
+    assert not is_good({"parity": {"finite": True}, "gate": {"passed": False}})
+
+
 @pytest.mark.gpu
 def test_with_a_gpu_every_artifact_is_measured_or_refused_plainly() -> None:
     """Each runtime is used, or its refusal of the chip is in the JSON."""
@@ -58,6 +64,7 @@ def test_with_a_gpu_every_artifact_is_measured_or_refused_plainly() -> None:
     assert {entry["runtime"] for entry in found["results"]} | set(found["refused"]) == {
         "tensorrt",
         "tensorrt_rtx",
+        "onnxruntime_cuda",
     }
     assert status == (0 if found["results"] else 1)
     assert not [entry["error"] for entry in found["results"] if "error" in entry]
