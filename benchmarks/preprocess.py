@@ -23,23 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet_agent.letterbox import Placement, place
-from fleet_agent.manifest import InputSpec
 from fleet_agent.perception import Pixels, Tensor
 from fleet_agent.preprocess import Preprocessor
+from training.interface import INPUT
 
-SIDE = 160
-SPEC = InputSpec(
-    name="images",
-    width=SIDE,
-    height=SIDE,
-    layout="NCHW",
-    color="RGB",
-    scale=1 / 255,
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
-    letterbox=True,
-    pad=114,
-)
+SPEC = INPUT
+SIDE = SPEC.width
 SIZES = ((320, 240), (640, 480), (1280, 720))
 SHARE = np.float32(1 / 255)
 TABLE = (np.arange(256) / 255).astype(np.float32)

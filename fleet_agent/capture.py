@@ -9,8 +9,9 @@ import structlog
 from fleet_agent.config import CaptureConfig
 from fleet_agent.errors import CameraError, CameraLostError, EndOfStreamError, FrameDecodeError
 from fleet_agent.health.camera_watch import CameraWatch
-from fleet_agent.perception import Frame, Pixels
+from fleet_agent.perception import Frame
 from fleet_agent.ports import CameraSource, Clock
+from fleet_agent.preprocess import is_picture
 from fleet_agent.quality import Quality, measure
 from fleet_agent.telemetry import Telemetry
 
@@ -151,7 +152,7 @@ class CaptureLoop:
     def _accept(self, frame: Frame, now_s: float) -> bool:
         """Count, judge and deliver a frame; False for one that is no picture."""
         self._telemetry.count("frames", camera=frame.camera)
-        if not _is_picture(frame.pixels):
+        if not is_picture(frame.pixels):
             self._telemetry.count("drop_decode", camera=frame.camera)
             return False
         self._telemetry.time("capture", now_s - frame.captured_s)
@@ -170,7 +171,3 @@ class CaptureLoop:
         quality = measure(frame.pixels)
         self._telemetry.quality(frame.camera, quality)
         return quality
-
-
-def _is_picture(pixels: Pixels) -> bool:
-    return pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.size > 0 and pixels.dtype == "uint8"
