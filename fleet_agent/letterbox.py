@@ -1,13 +1,15 @@
 """Where a frame lies in the network's input: from pixels of a frame to the input and back."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fleet_agent.manifest import InputSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Letterbox:
+class Letterbox(NamedTuple):
     """Where a frame lies in the network's input, as fractions of the input.
+
+    A tuple, because what follows from it is kept under it, and every batch looks that up.
 
     Attributes:
         x: Left edge.

@@ -1,8 +1,8 @@
 """Frames to the network's input: letterboxed and normalised straight into the engine's own memory.
 
 Of what OpenCV and NumPy offer the fastest was kept (`benchmarks/preprocess.py`): OpenCV shrinks and takes the
-colours apart, NumPy turns bytes into floats. Only the frame's own part of the input is written; what is
-beside it is padded once, and again only when a camera changes its resolution.
+colours apart, NumPy turns bytes into floats. Only the part of the input in which frames lie is written; what
+is beside it is padded once, and again only when a camera changes its resolution.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet_agent.errors import EngineError
-from fleet_agent.letterbox import Letterbox, Placement, place
+from fleet_agent.letterbox import WHOLE, Letterbox, Placement, place
 from fleet_agent.manifest import InputSpec
 from fleet_agent.perception import Pixels, Tensor
 
@@ -26,13 +26,25 @@ def is_picture(pixels: NDArray[np.uint8]) -> bool:
 class Preprocessor:
     """Fills the network's input. One thread owns it, and nobody else writes into the input.
 
+    Frames are laid out as bytes first, all of them, and turned into numbers together: between two inferences
+    the caches are empty, and a call that does four frames costs little more than one that does one.
+
     Args:
         spec: What the network wants.
         batch: The network's input, float32 B x 3 x height x width: written into.
     """
 
     def __init__(self, spec: InputSpec, batch: Tensor) -> None:
-        self._rows = [_Row(spec, row) for row in batch]
+        self._batch = batch
+        self._bytes = np.full(batch.shape, spec.pad, np.uint8)
+        self._rows = [_Row(spec, planes) for planes in self._bytes]
+        # pixel * scale, minus mean, divided by std, folded into one factor and one offset.
+        std = np.asarray(spec.std)
+        self._factor = (spec.scale / std).astype(np.float32).reshape(3, 1, 1)
+        self._offset = (-np.asarray(spec.mean) / std).astype(np.float32).reshape(3, 1, 1)
+        self._shifted = bool(self._offset.any())
+        self._normalise(self._bytes, batch)
+        self._part = _part_of(self._rows)
 
     @property
     def slots(self) -> int:
@@ -51,11 +63,25 @@ class Preprocessor:
         Raises:
             EngineError: there are more frames than rows.
         """
-        if len(frames) > len(self._rows):
-            raise EngineError(f"{len(frames)} frames for an input of {len(self._rows)} rows")
-        for row in self._rows[len(frames) :]:
-            row.clear()
-        return [row.write(pixels) for row, pixels in zip(self._rows, frames, strict=False)]
+        count = len(frames)
+        if count > len(self._rows):
+            raise EngineError(f"{count} frames for an input of {len(self._rows)} rows")
+        moved = [row.clear() for row in self._rows[count:]]
+        moved += [row.write(pixels) for row, pixels in zip(self._rows, frames, strict=False)]
+        if any(moved):
+            self._part = _part_of(self._rows)
+            self._normalise(self._bytes, self._batch)
+        elif count:
+            part = (slice(count), slice(None), *self._part)
+            self._normalise(self._bytes[part], self._batch[part])
+        return [row.letterbox for row in self._rows[:count]]
+
+    def _normalise(self, planes: Pixels, into: Tensor) -> None:
+        # Copying first and multiplying in place is faster than a product of bytes and floats.
+        np.copyto(into, planes)
+        np.multiply(into, self._factor, out=into)
+        if self._shifted:
+            np.add(into, self._offset, out=into)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +98,17 @@ class Resizing:
 
     def run(self, pixels: Pixels) -> Pixels:
         """Resize a picture."""
-        height, width = self.into.shape[:2]
-        cv2.resize(pixels, (width, height), dst=self.into, interpolation=self.method)
+        cv2.resize(pixels, self._size, dst=self.into, interpolation=self.method)
         return self.into
+
+    def fresh(self, pixels: Pixels) -> Pixels:
+        """Resize a picture into memory of its own."""
+        return np.asarray(cv2.resize(pixels, self._size, interpolation=self.method), np.uint8)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        height, width = self.into.shape[:2]
+        return width, height
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,65 +118,74 @@ class _Way:
     Attributes:
         size: Height and width of the frames.
         steps: Resizings; none where the size is right already.
-        planes: 3 x h x w bytes, in the network's order of colours.
-        split: The same planes, blue first.
-        region: Where in the row they go, 3 x h x w.
-        letterbox: The same for the decoder.
+        planes: The row's bytes where the frame goes, one h x w array a colour, blue first.
+        placed: Where that is.
     """
 
     size: tuple[int, int]
     steps: tuple[Resizing, ...]
-    planes: Pixels
-    split: list[Pixels]
-    region: Tensor
-    letterbox: Letterbox
+    planes: list[Pixels]
+    placed: Placement
 
 
 class _Row:
-    """One frame's part of the input."""
+    """One frame's part of the input, as bytes.
 
-    def __init__(self, spec: InputSpec, row: Tensor) -> None:
+    Args:
+        spec: What the network wants.
+        planes: uint8 3 x height x width, of the pad colour: written into.
+    """
+
+    def __init__(self, spec: InputSpec, planes: Pixels) -> None:
         self._spec = spec
-        self._row = row
-        # pixel * scale, minus mean, divided by std, folded into one factor and one offset.
-        std = np.asarray(spec.std)
-        self._factor = (spec.scale / std).astype(np.float32).reshape(3, 1, 1)
-        self._offset = (-np.asarray(spec.mean) / std).astype(np.float32).reshape(3, 1, 1)
-        self._shifted = bool(self._offset.any())
+        self._planes = planes
         self._way: _Way | None = None
-        self._pad()
 
-    def _pad(self) -> None:
-        self._row[:] = np.float32(self._spec.pad) * self._factor + self._offset
+    @property
+    def placed(self) -> Placement | None:
+        """Where the frame lies; None: there is none."""
+        return None if self._way is None else self._way.placed
 
-    def clear(self) -> None:
-        """Have the pad colour everywhere: there is no frame for this row."""
-        if self._way is not None:
-            self._way = None
-            self._pad()
+    @property
+    def letterbox(self) -> Letterbox:
+        """The same for the decoder."""
+        return WHOLE if self._way is None else self._way.placed.letterbox
 
-    def write(self, pixels: Pixels) -> Letterbox:
-        """Have a frame in its place and the pad colour beside it."""
-        way = self._way
+    def clear(self) -> bool:
+        """Have the pad colour everywhere; tells whether there was a frame."""
+        if self._way is None:
+            return False
+        self._way = None
+        self._planes[:] = self._spec.pad
+        return True
+
+    def write(self, pixels: Pixels) -> bool:
+        """Have a frame in its place; tells whether the place is a new one."""
+        way, moved = self._way, False
         if way is None or way.size != pixels.shape[:2]:
             self.clear()
-            way = self._way = self._way_of(pixels)
+            way, moved = self._way_of(pixels), True
+            self._way = way
         for step in way.steps:
             pixels = step.run(pixels)
-        cv2.split(pixels, way.split)
-        np.multiply(way.planes, self._factor, out=way.region)
-        if self._shifted:
-            np.add(way.region, self._offset, out=way.region)
-        return way.letterbox
+        cv2.split(pixels, way.planes)
+        return moved
 
     def _way_of(self, pixels: Pixels) -> _Way:
         height, width = pixels.shape[:2]
         placed = place(self._spec, width, height)
-        planes = np.empty((3, placed.height, placed.width), np.uint8)
-        blue_first = planes[::-1] if self._spec.color == "RGB" else planes
-        region = self._row[:, placed.y : placed.y + placed.height, placed.x : placed.x + placed.width]
-        steps = resizings(width, height, placed)
-        return _Way((height, width), steps, planes, list(blue_first), region, placed.letterbox)
+        region = self._planes[:, placed.y : placed.y + placed.height, placed.x : placed.x + placed.width]
+        blue_first = region[::-1] if self._spec.color == "RGB" else region
+        return _Way((height, width), resizings(width, height, placed), list(blue_first), placed)
+
+
+def _part_of(rows: Sequence[_Row]) -> tuple[slice, slice]:
+    """Return the lines and columns of the input in which frames lie: what is beside them is always padded."""
+    placed = [row.placed for row in rows if row.placed is not None]
+    if not placed:
+        return slice(0), slice(0)
+    lines = slice(min(at.y for at in placed), max(at.y + at.height for at in placed))
+    return lines, slice(min(at.x for at in placed), max(at.x + at.width for at in placed))
 
 
 def resizings(width: int, height: int, placed: Placement) -> tuple[Resizing, ...]:

@@ -31,10 +31,11 @@ class Shrinker:
         if not self._steps:
             return frame
         pixels = frame.pixels
-        for step in self._steps:
+        *first, last = self._steps
+        for step in first:
             pixels = step.run(pixels)
         # The steps' memory is used again; a frame is never written again.
-        return Frame(frame.camera, pixels.copy(), frame.captured_s)
+        return Frame(frame.camera, last.fresh(pixels), frame.captured_s)
 
     def _prepare(self, size: tuple[int, ...]) -> None:
         height, width = size[:2]

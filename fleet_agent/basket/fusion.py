@@ -25,7 +25,7 @@ The product form, the outlier mass and the discount are the project's design, af
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ from fleet_agent.basket.posterior import Posterior, posterior_of
 from fleet_agent.basket.prior import Inside, prior_of
 from fleet_agent.basket.weighed import ItemWeights, catalogue_weights
 from fleet_agent.config import FusionConfig
+from fleet_agent.events import Outcome
 from fleet_agent.manifest import ItemClass
 
 __all__ = ["SCORE_FLOOR", "CameraEvidence", "Decision", "fuse"]
@@ -93,18 +94,42 @@ def fuse(
         config=config,
     )
     best = _choose(posterior, config)
-    decision = _decision(best, posterior, change_g, weights, config)
-    if views is None or own is None:
-        return replace(decision, outcome="asked")
-    if change_g < 0 and inside is not None and inside.complete and _exceeds(best, inside):
-        decision = replace(decision, outcome="asked")
     confidence, disagreeing = _cameras(best.items, views, own)
-    return replace(decision, camera_confidence=confidence, disagreeing=disagreeing)
+    by_item = posterior.by_item()
+    top = by_item.argsort()[::-1][:TOP].tolist()
+    return Decision(
+        item_ix=best.items[0] if best.items else None,
+        quantity=best.quantity,
+        direction="add" if change_g > 0 else "remove",
+        posterior=best.probability,
+        margin=best.margin,
+        top=tuple(zip(top, by_item[top].tolist(), strict=True)),
+        camera_confidence=confidence,
+        disagreeing=disagreeing,
+        weight_residual_g=_residual_g(best, change_g, weights),
+        outcome=_outcome(best, config, inside if change_g < 0 else None, seen=views is not None),
+        kind=best.kind,
+        second_ix=best.items[1] if len(best.items) > 1 else None,
+    )
 
 
-def _exceeds(best: _Best, inside: Inside) -> bool:
-    """Tell whether more would be taken out than lies there: the books or the cameras are wrong, so ask."""
-    return any(inside.pieces[ix] < best.quantity for ix in best.items)
+def _outcome(best: _Best, config: FusionConfig, inside: Inside | None, *, seen: bool) -> Outcome:
+    """Return whether a decision is booked or a barcode asked for.
+
+    Args:
+        best: The likeliest hypothesis.
+        config: Thresholds.
+        inside: What lies in the cart when something is taken out, if that is known.
+        seen: A camera saw something: weight alone books nothing.
+    """
+    sure = best.probability >= config.accept_posterior and best.margin >= config.accept_margin
+    if not (sure and seen and best.items):
+        return "asked"
+    # More would be taken out than lies there: the books or the cameras are wrong.
+    exceeds = (
+        inside is not None and inside.complete and any(inside.pieces[ix] < best.quantity for ix in best.items)
+    )
+    return "asked" if exceeds else "accepted"
 
 
 def _choose(posterior: Posterior, config: FusionConfig) -> _Best:
@@ -126,36 +151,12 @@ def _choose(posterior: Posterior, config: FusionConfig) -> _Best:
     return _Best(kind, items, quantity, p, max(0.0, p - second))
 
 
-def _decision(
-    best: _Best,
-    posterior: Posterior,
-    change_g: float,
-    weights: ItemWeights,
-    config: FusionConfig,
-) -> Decision:
-    sure = best.probability >= config.accept_posterior and best.margin >= config.accept_margin
-    by_item = posterior.by_item()
-    top = np.argsort(by_item)[::-1][:TOP].tolist()
-    return Decision(
-        item_ix=best.items[0] if best.items else None,
-        quantity=best.quantity,
-        direction="add" if change_g > 0 else "remove",
-        posterior=best.probability,
-        margin=best.margin,
-        top=tuple((ix, float(by_item[ix])) for ix in top),
-        camera_confidence=(),
-        disagreeing=0,
-        weight_residual_g=_residual_g(best, change_g, weights),
-        outcome="accepted" if sure and best.items else "asked",
-        kind=best.kind,
-        second_ix=best.items[1] if len(best.items) > 1 else None,
-    )
-
-
 def _cameras(
-    decided: tuple[int, ...], views: Views, own: Floats
+    decided: tuple[int, ...], views: Views | None, own: Floats | None
 ) -> tuple[tuple[tuple[str, float], ...], int]:
     """Return each camera's own probability of the decision, and how many would decide otherwise."""
+    if views is None or own is None:
+        return (), 0
     p = np.exp(own - own.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     confidence = p[:, list(decided)].sum(axis=1).tolist()
