@@ -2,11 +2,11 @@
 
     python -m benchmarks.preprocess > preprocess.json
 
-Each way ends with the frame's own region of a float32 3 x 160 x 160 input filled, red first, divided by 255.
-The network's input is the shipped models'. Ways take turns, each in every place, so that a busy machine and a
-frame that is not in the cache slow all of them; reported is the median of each, its ratio to the agent's own,
-and how far its values are from the plain formula's in grey levels. OpenCV and NumPy have one thread, as in a
-cart.
+Each way ends with the frames' own regions of a float32 4 x 3 x 160 x 160 input filled, red first, divided by
+255: four cameras at once, as a cart looks at them. The network's input is the shipped models'. Ways take
+turns, each in every place, so that a busy machine and a frame that is not in the cache slow all of them;
+reported is the median of each for one frame, its ratio to the agent's own, and how far its values are from
+the plain formula's in grey levels. OpenCV and NumPy have one thread, as in a cart.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -33,26 +34,26 @@ SIZES = ((320, 240), (640, 480), (1280, 720))
 SHARE = np.float32(1 / 255)
 TABLE = (np.arange(256) / 255).astype(np.float32)
 
+CAMERAS = 4
+
 Way = Callable[[Pixels], None]
 
 
 class Ways:
-    """All ways of frames of one size into one input."""
+    """All ways but the agent's, of frames of one size into one row of the input."""
 
-    def __init__(self, width: int, height: int) -> None:
-        self.row: Tensor = np.zeros((3, SIDE, SIDE), np.float32)
+    def __init__(self, row: Tensor, width: int, height: int) -> None:
+        self.row = row
         self.placed: Placement = place(SPEC, width, height)
         p = self.placed
         self._region = self.row[:, p.y : p.y + p.height, p.x : p.x + p.width]
         self._planes = np.empty((3, p.height, p.width), np.uint8)
         self._split = list(self._planes[::-1])
-        self._preprocessor = Preprocessor(SPEC, self.row[None])
         self._canvas = np.full((SIDE, SIDE, 3), SPEC.pad, np.uint8)
 
     def all(self) -> dict[str, Way]:
-        """Return the ways by name; the agent's own is the first."""
+        """Return the ways by name."""
         return {
-            "agent": lambda frame: self._finish(self._preprocessor.fill([frame])),
             "numpy_transposed": self.numpy_transposed,
             "numpy_canvas": self.numpy_canvas,
             "split_numpy_area": self.split_numpy_area,
@@ -64,9 +65,6 @@ class Ways:
             "blob_from_images_all": self.blob_from_images_all,
             "resize_linear": self.resize_linear,
         }
-
-    def _finish(self, _letterboxes: object) -> None:
-        """Nothing is left to do."""
 
     def _small(self, frame: Pixels, method: int = cv2.INTER_AREA) -> Pixels:
         size = (self.placed.width, self.placed.height)
@@ -130,19 +128,23 @@ class Ways:
 def measure(width: int, height: int, rounds: int, seed: int) -> dict[str, Any]:
     """Let all ways take turns on frames of one size."""
     rng = np.random.default_rng(seed)
-    frames = [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(4)]
-    ways = Ways(width, height)
-    turns = list(ways.all().items())
+    frames = [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(CAMERAS)]
+    batch: Tensor = np.zeros((CAMERAS, 3, SIDE, SIDE), np.float32)
+    rows = [Ways(row, width, height) for row in batch]
+    by_name = [row.all() for row in rows]
+    preprocessor = Preprocessor(SPEC, batch)
+    turns: list[tuple[str, Callable[[], object]]] = [("agent", lambda: preprocessor.fill(frames))]
+    turns += [(name, partial(one_by_one, [ways[name] for ways in by_name], frames)) for name in by_name[0]]
     times_us: dict[str, list[float]] = {name: [] for name, _ in turns}
     errors: dict[str, float] = {}
-    for number in range(rounds):
-        frame = frames[number % len(frames)]
+    for _ in range(rounds):
         turns.append(turns.pop(0))
         for name, way in turns:
             begun_s = time.perf_counter()
-            way(frame)
-            times_us[name].append((time.perf_counter() - begun_s) * 1e6)
-            errors.setdefault(name, off_by(ways, frame))
+            way()
+            times_us[name].append((time.perf_counter() - begun_s) * 1e6 / CAMERAS)
+            if name not in errors:
+                errors[name] = max(off_by(row, frame) for row, frame in zip(rows, frames, strict=True))
     agent_us = statistics.median(times_us["agent"])
     return {
         name: {
@@ -152,6 +154,12 @@ def measure(width: int, height: int, rounds: int, seed: int) -> dict[str, Any]:
         }
         for name, times in times_us.items()
     }
+
+
+def one_by_one(ways: Sequence[Way], frames: Sequence[Pixels]) -> None:
+    """Write each frame into its row."""
+    for way, frame in zip(ways, frames, strict=True):
+        way(frame)
 
 
 def off_by(ways: Ways, frame: Pixels) -> float:
