@@ -9,6 +9,7 @@ FleetControlError
 ├── WarehouseError
 │   ├── WarehouseUnreachableError
 │   └── RowsRefusedError     it answered and will never take these rows
+├── GateInputError           numbers that no gate can count, or a state that is not its own
 └── ShutdownError            a wait was cut short because the service stops
 """
 
@@ -52,6 +53,15 @@ class PublishTimeoutError(BrokerError):
         super().__init__(f"{unacknowledged} messages were not acknowledged within {timeout_s:g} s")
         self.unacknowledged = unacknowledged
         self.timeout_s = timeout_s
+
+
+class GateInputError(FleetControlError, ValueError):
+    """A gate was given numbers that cannot be, or a stored state that is not its own."""
+
+    def __init__(self, what: str, given: object, wanted: str) -> None:
+        super().__init__(f"{what} is {given!r}: {wanted}")
+        self.what = what
+        self.given = given
 
 
 class ShutdownError(FleetControlError):

@@ -1,0 +1,1 @@
+"""Statistics of the cloud side: pure functions of numbers, each with its source."""

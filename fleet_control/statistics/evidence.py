@@ -1,0 +1,142 @@
+"""Evidence that is added up: a mixture of e-processes on a logarithmic scale; and how input is checked."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet_control.errors import GateInputError
+
+Floats = NDArray[np.float64]
+
+# Of the stored form; a state of another is refused rather than misread.
+STATE_VERSION = 1
+# exp() of more is no float.
+LARGEST_LOG = 700.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """A weighted mean of e-processes, which is one itself.
+
+    Attributes:
+        logs: float64 (G,), log E of each member.
+        log_weights: float64 (G,), of each member; the weights sum to 1.
+        peak: Highest log E of the mean so far, at least 0.
+    """
+
+    logs: Floats
+    log_weights: Floats
+    peak: float = 0.0
+
+    @classmethod
+    def fresh(cls, weights: Sequence[float]) -> "Mixture":
+        """Return a mixture without any evidence."""
+        share = np.asarray(weights, np.float64)
+        return cls(np.zeros(len(share)), np.log(share / share.sum()))
+
+    @property
+    def log_e(self) -> float:
+        """Log of the mean."""
+        # Weights sum to one but for a rounding, and no evidence is exactly none.
+        return log_sum(self.logs + self.log_weights) - log_sum(self.log_weights)
+
+    def after(self, gains: Floats) -> "Mixture":
+        """Return it with the log e-value of one more block for each member."""
+        grown = replace(self, logs=self.logs + gains)
+        return replace(grown, peak=max(self.peak, grown.log_e))
+
+
+def log_sum(logs: Floats) -> float:
+    """Return log of the sum of exp, without leaving the floats."""
+    highest = float(logs.max())
+    return highest + math.log(float(np.exp(logs - highest).sum()))
+
+
+def e_value(log_e: float) -> float:
+    """Return exp, as large as a float can be at most."""
+    return math.exp(min(log_e, LARGEST_LOG))
+
+
+def is_number(given: object) -> bool:
+    """Whether it is a number of Python's or NumPy's; a truth value is none."""
+    return isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
+
+
+def check_alpha(alpha: float) -> float:
+    """Return the probability of a false alarm that is accepted.
+
+    Raises:
+        GateInputError: not between 0 and 1.
+    """
+    return checked("alpha", alpha, 0.0, 1.0)
+
+
+def checked(what: str, given: float, low: float, high: float) -> float:
+    """Return a number strictly between two bounds.
+
+    Raises:
+        GateInputError: it is not, or no number.
+    """
+    if not is_number(given) or not low < given < high:
+        raise GateInputError(what, given, f"a number between {low:g} and {high:g} is wanted")
+    return float(given)
+
+
+def count(what: str, given: float) -> int:
+    """Return a count.
+
+    Raises:
+        GateInputError: negative, not whole, or no number.
+    """
+    # A warehouse gives counts as floats where a column may be null.
+    if not is_number(given) or not math.isfinite(given) or given < 0 or given != int(given):
+        raise GateInputError(what, given, "a whole number, not negative, is wanted")
+    return int(given)
+
+
+def part(what: str, given: float, total: int) -> int:
+    """Return a count that is part of a total.
+
+    Raises:
+        GateInputError: it is no count, or more than the total.
+    """
+    counted = count(what, given)
+    if counted > total:
+        raise GateInputError(what, given, f"more than its total of {total}")
+    return counted
+
+
+def field(state: Mapping[str, Any], gate: str, name: str) -> Any:
+    """Return a field of a stored gate.
+
+    Raises:
+        GateInputError: it is missing, or the state is of another gate or version.
+    """
+    if state.get("gate") != gate or state.get("version") != STATE_VERSION:
+        raise GateInputError(
+            "state", (state.get("gate"), state.get("version")), f"that of a {gate} {STATE_VERSION} is wanted"
+        )
+    if name not in state:
+        raise GateInputError("state", sorted(state), f"it lacks {name!r}")
+    return state[name]
+
+
+def stored_mixture(state: Mapping[str, Any], gate: str, weights: Sequence[float]) -> Mixture:
+    """Return the mixture of a stored gate.
+
+    Raises:
+        GateInputError: its numbers are not those of this gate.
+    """
+    fresh = Mixture.fresh(weights)
+    given = field(state, gate, "logs"), field(state, gate, "peak")
+    try:
+        logs, peak = np.asarray(given[0], np.float64), float(given[1])
+    except (TypeError, ValueError) as error:
+        raise GateInputError("state", given, "numbers are wanted") from error
+    if logs.shape != fresh.logs.shape or np.isnan(logs).any() or not peak >= 0.0:
+        raise GateInputError("state", logs.tolist(), f"{len(fresh.logs)} numbers and a peak are wanted")
+    return replace(fresh, logs=logs, peak=peak)
