@@ -12,8 +12,8 @@
 Others' rules are ours after their documentation, on the same streams: `argo` (more than 3 measurements below
 95 %), `flagger` (10 checks below 95 %), `kayenta` (Mann-Whitney on the shares of both sides' last hundred
 blocks, as in its judge: 98 % interval, tolerance of a quarter), `aws` (20 % of at least 100 failed) and
-`hawkbit` (errors over 5 % of the total). They measure every 100 canary events, but for the last two, which count
-on.
+`hawkbit` (errors over 5 % of the total). They measure every 100 canary events, but for the last two, which
+count on.
 """
 
 import argparse
