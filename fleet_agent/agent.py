@@ -149,9 +149,7 @@ class Agent:
             set_pace=self._set_pace,
             surroundings=surroundings or Surroundings(),
         )
-        self._decider_thread = threading.Thread(
-            target=self._decide, name=f"{config.cart}-decide", daemon=True
-        )
+        self._decider_thread = clock.thread(self._decide, f"{config.cart}-decide")
 
     def _buffer(self, camera: str) -> FrameBuffer:
         return FrameBuffer(self._config.capture, lambda name: self._telemetry.count(name, camera=camera))

@@ -4,8 +4,9 @@ Time stands still while any thread that takes part is awake, and jumps to the ne
 them sleep. So a day of a whole cart with all its threads takes as long as its work, nothing is late
 because the machine is busy, and one thread runs at a time, in order of time.
 
-A thread takes part from its first wait on an event or a condition of this clock, until it ends or
-`leave`s. Whoever does something else that takes long (joining threads, a real socket) leaves first.
+A thread that this clock made takes part from its start; any other from its first wait on an event or a
+condition of this clock; both until they end or `leave`. Whoever does something else that takes long (joining
+threads, a real socket) leaves first.
 """
 
 import heapq
@@ -67,14 +68,18 @@ class SimulatedClock:
         """Return a condition whose waits pass simulated time."""
         return _SimulatedCondition(self)
 
+    def thread(self, target: Callable[[], object], name: str) -> threading.Thread:
+        """Return a thread for which time stands still until it waits."""
+        return _SimulatedThread(self, target, name)
+
     def sleep(self, seconds: float) -> None:
         """Let simulated time pass."""
         self.event().wait(seconds)
 
-    def take_part(self) -> None:
-        """Hold time still until this thread waits: for one that starts the others."""
+    def take_part(self, thread: threading.Thread | None = None) -> None:
+        """Hold time still until a thread waits: this one, or one that is about to run."""
         with self._lock:
-            self._awake.add(threading.current_thread())
+            self._awake.add(thread or threading.current_thread())
 
     def leave(self) -> None:
         """Take part no more: time does not wait for this thread."""
@@ -109,7 +114,7 @@ class SimulatedClock:
 
     def _advance(self) -> None:
         """Wake the next sleeper if nobody is awake, and move time to its wake-up."""
-        if self._awake and any(thread.is_alive() for thread in self._awake):
+        if any(thread.is_alive() or thread.ident is None for thread in self._awake):
             return
         self._awake.clear()
         while self._sleepers:
@@ -118,6 +123,18 @@ class SimulatedClock:
                 self._now_s = max(self._now_s, due_s)
                 self._wake(sleeper)
                 return
+
+
+class _SimulatedThread(threading.Thread):
+    """A thread that takes part before it runs: else time could pass while it comes to life."""
+
+    def __init__(self, clock: SimulatedClock, target: Callable[[], object], name: str) -> None:
+        super().__init__(target=target, name=name, daemon=True)
+        self._clock = clock
+
+    def start(self) -> None:
+        self._clock.take_part(self)
+        super().start()
 
 
 class _SimulatedCondition(threading.Condition):

@@ -7,6 +7,7 @@ are beside them.
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,8 +17,8 @@ from fleet_agent.perception import Frame
 class Clock(Protocol):
     """Two clocks: one that never jumps, and the time of day as the cart believes it.
 
-    Every wait of a cart goes through an event or a condition that its clock made. So a clock may be one
-    whose hours pass in seconds: `clock_simulated`.
+    Every wait of a cart goes through an event or a condition that its clock made, and every thread that
+    waits so was made by it. So a clock may be one whose hours pass in seconds: `clock_simulated`.
     """
 
     def monotonic_s(self) -> float:
@@ -31,6 +32,9 @@ class Clock(Protocol):
 
     def condition(self) -> threading.Condition:
         """Return a new condition; its waits are timed by this clock."""
+
+    def thread(self, target: Callable[[], object], name: str) -> threading.Thread:
+        """Return a thread that is still to be started; from then on this clock knows of it."""
 
 
 class SystemClock:
@@ -51,6 +55,10 @@ class SystemClock:
     def condition(self) -> threading.Condition:
         """Return a plain condition."""
         return threading.Condition()
+
+    def thread(self, target: Callable[[], object], name: str) -> threading.Thread:
+        """Return a plain thread, which ends with the process."""
+        return threading.Thread(target=target, name=name, daemon=True)
 
 
 class CameraSource(Protocol):

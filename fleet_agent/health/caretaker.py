@@ -1,6 +1,5 @@
 """All that looks after one agent, put together."""
 
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -88,7 +87,7 @@ class Caretaker:
             now_s=clock.monotonic_s,
         )
         name = f"{config.cart}-health"
-        self._thread = threading.Thread(target=self._monitor.run, name=name, daemon=True)
+        self._thread = clock.thread(self._monitor.run, name)
 
     @property
     def port(self) -> int | None:

@@ -29,7 +29,7 @@ class Sense:
     Args:
         name: Of the threads.
         make: Makes the work of a new thread, which ends when the event is set.
-        clock: Makes the events.
+        clock: Makes the events and threads.
         most_hanging: Abandoned threads that may hang at the same time; with one more the source is given
             up until some of them have come back.
     """
@@ -62,7 +62,7 @@ class Sense:
             work.run()
             ended.set()
 
-        self._thread = threading.Thread(target=run, name=self._name, daemon=True)
+        self._thread = self._clock.thread(run, self._name)
 
     def start(self) -> None:
         """Start the thread."""

@@ -15,6 +15,27 @@ def test_a_day_passes_in_a_moment_when_everybody_sleeps() -> None:
     assert clock.epoch_ms() == 1_790_000_000_000 + 86_400_000
 
 
+def test_time_waits_for_a_thread_that_has_not_come_to_life_yet() -> None:
+    """Started and slow to run: its first hour is the first hour, not one after the starter's day."""
+    clock = SimulatedClock(start_s=0.0)
+    may_run = threading.Event()
+    woken: list[float] = []
+
+    def sleeper() -> None:
+        assert may_run.wait(20.0)
+        clock.sleep(3600.0)
+        woken.append(clock.monotonic_s())
+
+    clock.take_part()
+    thread = clock.thread(sleeper, "late")
+    thread.start()
+    threading.Timer(0.2, may_run.set).start()
+    clock.sleep(86_400.0)
+    clock.leave()
+    thread.join(20.0)
+    assert woken == [3600.0]
+
+
 def test_sleepers_wake_in_order_of_time_however_they_were_started() -> None:
     """Three threads with periods of 3, 5 and 7 s make the ticks of a timetable, none lost or swapped."""
     clock = SimulatedClock(start_s=0.0)

@@ -14,8 +14,6 @@ from fleet_agent.health.camera import (
     Features,
     Limits,
     Sampler,
-    same,
-    sample_of,
     step,
 )
 from fleet_agent.perception import Pixels
@@ -148,10 +146,38 @@ def test_zero_seconds_never_judges_frozen() -> None:
     assert set(watch([stuck] * 200, Limits(frozen_after_s=0.0))) == {Condition.OK}
 
 
-def test_samples_of_different_sizes_are_not_the_same() -> None:
-    """A camera that changes its resolution does not repeat itself."""
-    assert not same(sample_of(shelf(320, 240)), sample_of(shelf(640, 480)[:, :400]))
-    assert same(sample_of(shelf()), sample_of(shelf()))
+def test_a_clock_in_the_picture_does_not_hide_that_it_is_repeated() -> None:
+    """Some values change with each frame, wherever they are: that is no sensor."""
+    for first_row in (0, 20, 44):
+        sampler = Sampler()
+        stuck = shelf()
+        found = []
+        for ix in range(6):
+            stamped = stuck.copy()
+            height = len(stuck) // 48
+            stamped[first_row * height : (first_row + 1) * height, : 20 * (stuck.shape[1] // 64)] = ix * 40
+            found.append(sampler.features(stamped, ix / FPS).repeats)
+        assert found == [False, *[True] * 5], first_row
+
+
+def test_a_new_resolution_is_no_repetition_and_nothing_is_remembered_after_a_loss() -> None:
+    """What is compared are pictures of one camera in one go."""
+    sampler = Sampler()
+    still = shelf()
+    assert [sampler.features(still, at_s).repeats for at_s in (0.0, 0.1)] == [False, True]
+    assert not sampler.features(shelf(640, 480)[:, :400], 0.2).repeats
+    sampler.forget()
+    assert not sampler.features(still, 0.3).repeats
+
+
+def test_a_ring_of_buffers_is_found_and_a_longer_one_is_not() -> None:
+    """Eight pictures are remembered: a driver that goes round eight repeats itself, nine are always new."""
+    rng = np.random.default_rng(9)
+    for buffers, found in ((8, True), (9, False)):
+        sampler = Sampler()
+        pictures = [live(rng, 1.0, shelf()) for _ in range(buffers)]
+        seen = [sampler.features(pictures[ix % buffers], ix / FPS).repeats for ix in range(3 * buffers)]
+        assert seen == [False] * buffers + [found] * (2 * buffers)
 
 
 @given(
