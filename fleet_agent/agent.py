@@ -113,7 +113,12 @@ class Agent:
             on_late=on_row,
         )
         self._buffers = {camera.name: self._buffer(camera.name) for camera in cameras}
-        self._engine = GuardedEngine(engine, self._beats, config.health.stuck_decider_s)
+        self._engine = GuardedEngine(
+            engine,
+            self._beats,
+            config.health.stuck_decider_s,
+            on_not_finite=lambda: self._telemetry.count("engine_not_finite"),
+        )
         self._decider = Decider(
             config,
             vision=self._vision(),

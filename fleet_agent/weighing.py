@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from fleet_agent.capture import READ_TIMEOUT_S, Backoff
 from fleet_agent.errors import ScaleError, ScaleGarbageError
 from fleet_agent.ports import Clock, ScaleReading, ScaleSource
-from fleet_agent.scales.condition import Condition, ScaleLimits, observe
+from fleet_agent.scales.condition import Condition, ScaleLimits, is_weight, observe
 from fleet_agent.settling import SettleLimits, SettleState, WeightChange, step
 from fleet_agent.telemetry import Telemetry
 
@@ -32,7 +33,7 @@ class WeighingLoop:
         backoff: Waits between attempts to open it.
         telemetry: Counts losses, garbage, overloads, silence, reconnects, unsettled movements and the
             troubles of `scales.condition`; its gauge `scale_zero_g` is the walk of the weight at rest,
-            `scale_bad` is 1 while no readings come.
+            `scale_bad` is 1 while no weights come, or none that ever was at rest.
         clock: Time.
         on_movement: Told when a movement begins (its monotonic time) and when one ends without a
             change (None).
@@ -60,7 +61,7 @@ class WeighingLoop:
         self._backoff = backoff
         self._telemetry = telemetry
         self._clock = clock
-        self._heard_s = 0.0
+        self._heard_s = self._weighed_s = 0.0
         self._silent = False
         self._lost = False
         self._delivers = False
@@ -70,6 +71,7 @@ class WeighingLoop:
         self._state = SettleState()
         self._overloaded = False
         self._reported_unsettled = False
+        self._first_s: float | None = None
 
     @property
     def delivers(self) -> bool:
@@ -127,15 +129,20 @@ class WeighingLoop:
             if reading is None:
                 self._count_silence()
             else:
-                self._hear()
+                self._heard_s, self._silent, self._lost = self._clock.monotonic_s(), False, False
+                self._backoff.reset()
                 self._take(reading)
+                self._judge(reading)
 
-    def _hear(self) -> None:
-        """Note that a reading came."""
-        self._heard_s, self._silent, self._lost = self._clock.monotonic_s(), False, False
-        self._backoff.reset()
-        if not self._delivers:
-            self._say(delivers=True)
+    def _judge(self, reading: ScaleReading) -> None:
+        """Say whether anything can be decided from what comes: weights, and some time one at rest."""
+        if is_weight(reading, self._believable):
+            self._weighed_s = reading.at_s
+            delivers = self._state.baseline_g is not None or not self._reported_unsettled
+        else:
+            delivers = self._delivers and reading.at_s - self._weighed_s < SILENT_S
+        if delivers != self._delivers:
+            self._say(delivers=delivers)
 
     def _count_silence(self) -> None:
         """Count, once, that the scale is there and gives no reading."""
@@ -152,7 +159,13 @@ class WeighingLoop:
             self._telemetry.count("scale_overload")
         self._overloaded = reading.overload
         before = self._state
-        self._state, change = step(before, reading, self._limits)
+        # What is no weight is no change either: a broken cable's 99 kg must not be put on a shopper's bill.
+        weighs = is_weight(reading, self._believable)
+        self._state, change = step(
+            before, reading if weighs else replace(reading, overload=True), self._limits
+        )
+        if weighs and self._first_s is None:
+            self._first_s = reading.at_s
         self._watch(reading, before, change)
         if change is not None:
             self._on_change(change)
@@ -172,7 +185,8 @@ class WeighingLoop:
         self._telemetry.gauge("scale_zero_g", self._condition.zero_g)
 
     def _count_unsettled(self, now_s: float) -> None:
-        since_s = self._state.moving_since_s
+        # Before the first rest nothing moves, and nothing can be decided.
+        since_s = self._first_s if self._state.baseline_g is None else self._state.moving_since_s
         late = since_s is not None and now_s - since_s > UNSETTLED_S
         if late and not self._reported_unsettled:
             self._telemetry.count("unsettled")

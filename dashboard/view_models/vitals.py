@@ -15,6 +15,7 @@ TROUBLES: dict[str, str] = {
     "spool_damaged": "damaged spool set aside",
     "spool_failed": "disk refuses events",
     "engine_errors": "engine fails",
+    "engine_not_finite": "engine answers no numbers",
     "decider_failed": "deciding failed",
     "vision_failed": "looking failed",
     "engine_close_failed": "old engine did not close",

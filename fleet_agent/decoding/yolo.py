@@ -44,6 +44,8 @@ def decode_yolo(
     if not frame_ix.size:
         return None
     frame_ix, rows = _sound(frame_ix, anchors[frame_ix, :, anchor_ix])
+    if not frame_ix.size:
+        return None
     class_scores = _class_scores(rows[:, 4:], spec)
     score, item_ix = class_scores.max(axis=1), class_scores.argmax(axis=1)
     unit = (1.0, 1.0) if spec.normalised else size

@@ -4,9 +4,12 @@ A thread that hangs in a driver cannot be ended. It is abandoned: its guard keep
 source when it comes back, and a new thread with a new guard opens the source again.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
+
+import numpy as np
 
 from fleet_agent.errors import AgentError, CameraLostError, ScaleLostError
 from fleet_agent.health.watch import Heartbeats
@@ -139,17 +142,26 @@ class GuardedEngine:
         engine: The network.
         beats: Where heartbeats are set.
         limit_s: Longest time of a run.
+        on_not_finite: Told each run whose answers hold something that is no number, or no end. Decoders leave
+            such values out, so a network that answers nothing else would be blind without a word.
     """
 
-    def __init__(self, engine: PerceptionEngine, beats: Heartbeats, limit_s: float) -> None:
+    def __init__(
+        self,
+        engine: PerceptionEngine,
+        beats: Heartbeats,
+        limit_s: float,
+        on_not_finite: Callable[[], None] = lambda: None,
+    ) -> None:
         self._engine = engine
         self._beats = beats
         self._limit_s = limit_s
+        self._on_not_finite = on_not_finite
         self._failing = False
 
     @property
     def failing(self) -> bool:
-        """Whether its last run failed."""
+        """Whether its last run failed, or answered something that is no number."""
         return self._failing
 
     @property
@@ -172,7 +184,9 @@ class GuardedEngine:
             raise
         finally:
             self._beats.end("engine")
-        self._failing = False
+        self._failing = not all(_are_numbers(array[:frames]) for array in outputs.values())
+        if self._failing:
+            self._on_not_finite()
         return outputs
 
     def replace(self, engine: PerceptionEngine) -> PerceptionEngine:
@@ -188,3 +202,11 @@ class GuardedEngine:
     def close(self) -> None:
         """Give back memory and devices."""
         self._engine.close()
+
+
+def _are_numbers(array: Tensor) -> bool:
+    """Whether there is no NaN and no infinity; minus infinity is a sure no, which some heads say."""
+    # One sum tells nearly always, and takes a thousandth of the network's time.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(array.sum())
+    return math.isfinite(total) or not (np.isnan(array).any() or np.isposinf(array).any())

@@ -59,6 +59,13 @@ class Condition:
     beyond: bool = False
 
 
+def is_weight(reading: ScaleReading, limits: ScaleLimits) -> bool:
+    """Whether a reading says what lies on the scale: a number, not overloaded, not beyond its range."""
+    if reading.overload or not math.isfinite(reading.grams):
+        return False
+    return abs(reading.grams) <= RANGE_SHARE * limits.range_g
+
+
 def observe(
     condition: Condition, reading: ScaleReading, walked_g: float, limits: ScaleLimits
 ) -> tuple[Condition, tuple[Trouble, ...]]:
@@ -75,7 +82,7 @@ def observe(
     if not math.isfinite(reading.grams):
         found: tuple[Trouble, ...] = () if condition.no_number else ("scale_nan",)
         return replace(condition, no_number=True), found
-    beyond = abs(reading.grams) > RANGE_SHARE * limits.range_g
+    beyond = not is_weight(reading, limits)
     jumped = (beyond and not condition.beyond) or (not beyond and _leaps(condition, reading, limits))
     zero_g = condition.zero_g + walked_g
     drifted = abs(zero_g - condition.told_g) >= limits.drift_g

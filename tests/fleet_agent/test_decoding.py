@@ -229,3 +229,13 @@ def test_outputs_of_the_wrong_shape_are_refused(kind: str) -> None:
         for wrong in ((1, *shape[1:]), shape[:-1], (*shape, 1), tuple(size + 1 for size in shape)):
             with pytest.raises(EngineError, match=r"output '.*' is .* not"):
                 decode({**good, name: np.zeros(wrong, np.float32)}, of(decoder), boxes)
+
+
+def test_an_answer_whose_sure_boxes_are_all_spoilt_is_no_detection() -> None:
+    """A plan that went wrong: boxes that are no numbers, scores without end, and nothing else."""
+    spec = YoloDecoder(score_threshold=0.3, max_detections=8)
+    for spoilt in ((0, np.nan), (2, np.inf), (4, np.inf)):
+        output = np.zeros((1, 4 + CLASSES, 30), np.float32)
+        output[0, 4, 7] = 0.9
+        output[0, spoilt[0], 7] = spoilt[1]
+        assert decode({"output0": output}, of(spec), [WHOLE]) == [[]]

@@ -3,7 +3,7 @@
 import math
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -219,3 +219,40 @@ def test_garbage_without_a_reading_is_counted_as_it_comes_and_silence_by_the_clo
     long, _ = weigh([*at_ten_hertz([500.0]), *[ScaleGarbageError("tty", 2)] * 110])
     assert long.totals().counters == {"scale_garbage": 220, "scale_silent": 1}
     assert long.totals().gauges["scale_bad"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        (lambda n: ScaleReading(math.nan, n / 10), {"scale_nan": 1}),
+        (lambda n: ScaleReading(math.nan, n / 10, overload=True), {"scale_overload": 1}),
+        (lambda n: ScaleReading(99_000.0, n / 10), {"scale_jump": 1}),
+        (lambda n: ScaleReading(500.0, n / 10, stable=False), {"unsettled": 1}),
+        (lambda n: ScaleReading(3000.0 * (-1) ** n, n / 10), {"unsettled": 1}),
+    ],
+)
+def test_a_scale_from_which_nothing_can_be_decided_is_named_and_bad(
+    says: Callable[[int], ScaleReading], told: dict[str, int]
+) -> None:
+    """No number, overload, beyond its range, never stable, never at rest: for a minute from the start."""
+    telemetry, changes = weigh([says(n) for n in range(600)])
+    assert changes == []
+    assert {name: n for name, n in telemetry.totals().counters.items() if name in told} == told
+    assert telemetry.totals().gauges["scale_bad"] == 1.0
+
+
+def test_a_scale_that_stops_weighing_is_bad_until_it_weighs_again() -> None:
+    """It is there and speaks, but for twenty seconds no number: bad, and then well."""
+    nonsense = [ScaleReading(math.nan, 2.0 + n / 10) for n in range(200)]
+    broken, _ = weigh([*at_ten_hertz([500.0] * 20), *nonsense])
+    assert broken.totals().gauges["scale_bad"] == 1.0
+    mended, _ = weigh([*at_ten_hertz([500.0] * 20), *nonsense, ScaleReading(500.0, 23.0)])
+    assert mended.totals().gauges["scale_bad"] == 0.0
+
+
+def test_what_a_torn_cable_weighs_is_on_nobodys_bill() -> None:
+    """Far beyond the range, or a number without end, for seconds: a jump by name and no weight change."""
+    for grams in (99_000.0, -40_000.0, 1e200):
+        telemetry, changes = weigh(at_ten_hertz([500.0] * 20 + [grams] * 30 + [500.0] * 20))
+        assert changes == []
+        assert telemetry.totals().counters == {"scale_jump": 1}

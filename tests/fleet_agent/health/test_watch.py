@@ -1,9 +1,11 @@
 """Stories about heartbeats, and threads that are replaced."""
 
+import math
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,6 +113,34 @@ def test_an_engine_that_fails_says_so_until_it_works_again() -> None:
             engine.infer(1)
         found.append(engine.failing)
     assert found == [False, True, False]
+
+
+def test_an_engine_that_answers_no_numbers_is_failing_and_counted() -> None:
+    """NaN or infinity; minus infinity is a sure no, and rows beyond the frames mean nothing."""
+
+    class Answering(FakeEngine):
+        """A network that answers what it is told to."""
+
+        said = 0.5
+
+        def infer(self, frames: int) -> Mapping[str, Tensor]:
+            """Answer with one odd value in the first row, and nonsense in the row without a frame."""
+            scores = np.full((2, 3, 4, 4), 0.5, np.float32)
+            scores[0, 1, 2, 3] = self.said
+            scores[frames:] = np.nan
+            return {"scores": scores}
+
+    odd = Answering(manifest(), COLORS, cameras=2)
+    counted: list[float] = []
+    engine = GuardedEngine(
+        odd, Heartbeats(SteppedClock()), 30.0, on_not_finite=lambda: counted.append(odd.said)
+    )
+    found = []
+    for odd.said in (0.5, math.nan, -math.inf, math.inf, 3e38, 0.5):
+        engine.infer(1)
+        found.append(engine.failing)
+    assert found == [False, True, False, True, False, False]
+    assert [math.isnan(value) or value for value in counted] == [True, math.inf]
 
 
 def test_replacements_are_bounded_and_none_comes_after_the_stop() -> None:
