@@ -2,13 +2,14 @@
 
     python -m benchmarks.camera_to_decision > camera_to_decision.json
 
-Camera to decision is the agent's own path, all of it in one thread: frames, just written as a camera's driver
-leaves them, are shrunk and go into their cameras' buffers (the hand-over); the frames of the movement are
-chosen from the buffers; `Vision.look` preprocesses, infers and decodes them, one of each camera a batch;
-`evidence_of` and `fuse` make the decision with a weighed change; telemetry counts all of it. Bare is
-`InferenceSession.run` of the same file with the same options, as often and on the input that the same
-frames gave. Both are measured in turn, in pairs whose order alternates; the ratio is the median of the pairs'
-ratios. Of three pairs one counts: those that other programs interrupted least, whatever they took.
+Camera to decision is the agent's own path, all of it in one thread: frames, each just written as a camera's
+driver leaves it, are counted, judged (frozen, black, ...: twice a second), shrunk and put into their cameras'
+buffers (the hand-over); the frames of the movement are chosen from the buffers; `Vision.look` preprocesses,
+infers and decodes them, one of each camera a batch; `evidence_of` and `fuse` make the decision with a weighed
+change; telemetry counts all of it. Bare is `InferenceSession.run` of the same file with the same options, as
+often, on a batch of such frames. Both are measured in turn, in pairs whose order alternates; the ratio is the
+median of the pairs' ratios. Of three pairs one counts: those that other programs interrupted least, whatever
+they took.
 
 `frames` is how many of each camera are looked at for one decision: a live cart looks at up to eight
 (`capture.event_frames`) and fuses once; with one, all of the fusion is weighed against a single batch.
@@ -21,12 +22,14 @@ CPU time of everything but inference is the process's, minus what the engine's `
 
 import argparse
 import json
+import math
 import os
 import platform
 import resource
 import statistics
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -39,9 +42,13 @@ import onnxruntime
 import fleet_agent
 from fleet_agent.basket.fusion import fuse
 from fleet_agent.basket.weighed import catalogue_weights
-from fleet_agent.config import CaptureConfig, FusionConfig
+from fleet_agent.cameras.folder import FolderCamera
+from fleet_agent.capture import CaptureLoop
+from fleet_agent.config import CameraConfig, CaptureConfig, FusionConfig
 from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
 from fleet_agent.frame_buffer import FrameBuffer
+from fleet_agent.health.camera import Limits
+from fleet_agent.health.camera_watch import CameraWatch
 from fleet_agent.manifest import PRECISIONS, ModelManifest, Precision, load_manifest
 from fleet_agent.movement import Span, evidence_of, frames_in, last_batches
 from fleet_agent.perception import EngineInfo, Frame, PerceptionEngine, Pixels, Tensor
@@ -55,8 +62,10 @@ SHIPPED_MODELS = Path(fleet_agent.__file__).parent / "models"
 CLOCK = SystemClock()
 STAGES = ("preprocess", "infer", "decode", "fuse")
 WARM_UP_PAIRS = 10
-# Between frames of one camera: buffers keep six a second.
+# Between frames of one camera that are looked at for one decision: buffers keep six a second.
 APART_S = 1 / 6
+# Between frames of one camera: each single one is the next of a stream.
+NEXT_S = 1 / 15
 # Of so many pairs one counts: those that other programs on the machine interrupted least.
 RUN_FOR_ONE = 3
 # Moments that are rendered and used again and again.
@@ -70,9 +79,30 @@ class Moment:
     frames: tuple[Pixels, ...]
     change_g: float
 
-    def fresh(self) -> "Moment":
-        """Return it in new memory, just written."""
-        return Moment(tuple(pixels.copy() for pixels in self.frames), self.change_g)
+    def fresh(self, rng: np.random.Generator) -> Iterator[Pixels]:
+        """Write its frames into new memory, with a sensor's noise: without it a camera is frozen."""
+        noise = rng.integers(0, 2, self.frames[0].shape, np.uint8)
+        for pixels in self.frames:
+            yield pixels ^ noise
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Time by the wall clock and of the processor, in milliseconds."""
+
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+
+    @classmethod
+    def now(cls) -> "Spent":
+        """Return what both clocks show."""
+        return cls(time.perf_counter() * 1000.0, time.process_time() * 1000.0)
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.wall_ms + other.wall_ms, self.cpu_ms + other.cpu_ms)
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(self.wall_ms - other.wall_ms, self.cpu_ms - other.cpu_ms)
 
 
 def render(cameras: int, width: int, seed: int) -> list[Moment]:
@@ -131,27 +161,54 @@ class AgentPath:
         self._weights = catalogue_weights(manifest.classes)  # as the basket has them
         self._buffers: dict[str, FrameBuffer] = {}
         self._shrinkers = {name: Shrinker(manifest.input) for name in self._names}
-        self.hand_over_ms = 0.0
+        self._loops = {name: self._loop(name) for name in self._names}
+        # When the cameras' next frames are captured.
+        self._stream_s = 0.0
+        self._span = Span(0.0, 0.0, math.inf)
+
+    def _loop(self, camera: str) -> CaptureLoop:
+        """Return what a camera's thread does with each frame; nobody starts it."""
+        return CaptureLoop(
+            FolderCamera(CameraConfig(name=camera, kind="images", source=""), CLOCK),
+            self._capture,
+            watch=CameraWatch(camera, Limits(), self.telemetry),
+            silent_after_s=math.inf,
+            telemetry=self.telemetry,
+            clock=CLOCK,
+            deliver=self._deliver,
+            stopping=threading.Event(),
+        )
+
+    def _deliver(self, frame: Frame) -> None:
+        frame = self._shrinkers[frame.camera].shrunk(frame)
+        self._buffers[frame.camera].put(frame, CLOCK.monotonic_s(), wanted=False)
 
     def prepare(self) -> None:
         """Have empty buffers: those of a live cart hold half a dozen frames."""
         self._buffers = {name: FrameBuffer(self._capture, self.telemetry.count) for name in self._names}
 
-    def decide(self, moments: Sequence[Moment]) -> None:
-        """Hand over frames of each camera and a weight change; return when it is decided and counted."""
+    def hand_over(self, moments: Sequence[Moment], rng: np.random.Generator) -> Spent:
+        """Hand over frames of each camera, each just written; return what that took, without the writing."""
+        spent = Spent()
+        self._span = Span(self._stream_s, self._stream_s, math.inf)
+        for moment in moments:
+            for name, pixels in zip(self._names, moment.fresh(rng), strict=True):
+                begun = Spent.now()
+                self._loops[name].accept(Frame(name, pixels, self._stream_s), self._stream_s)
+                spent += Spent.now() - begun
+            self._stream_s += NEXT_S if len(moments) == 1 else APART_S
+        return spent
+
+    def decide(self, change_g: float) -> None:
+        """Take a weight change; return when it is decided and counted."""
         now_s = CLOCK.monotonic_s()
-        for number, moment in enumerate(moments, 1 - len(moments)):
-            for name, pixels in zip(self._names, moment.frames, strict=True):
-                frame = self._shrinkers[name].shrunk(Frame(name, pixels, now_s + number * APART_S))
-                self._buffers[name].put(frame, now_s, wanted=False)
-        self.hand_over_ms = (CLOCK.monotonic_s() - now_s) * 1000.0
-        frames = frames_in(self._buffers, Span(now_s - 1.5, now_s, now_s + 1.5))
+        frames = frames_in(self._buffers, self._span)
         for batch in last_batches(frames, self._capture.event_frames):
             self._vision.look(batch, now_s)
         begun_s = CLOCK.monotonic_s()
         decision = fuse(
             evidence_of(frames, {}),
-            moments[-1].change_g,
+            change_g,
             self._manifest.classes,
             self._fusion,
             temperature=self._manifest.temperature,
@@ -200,6 +257,7 @@ class Bench:
         self._session = bare_session(directory, manifest, precision)
         self._input = manifest.input.name
         self._cameras = cameras
+        self._rng = np.random.default_rng(1)
 
     def measure(self, moments: Sequence[Moment], *, frames: int, pairs: int) -> dict[str, Any]:
         """Run pairs of both; which of them is first alternates."""
@@ -221,18 +279,22 @@ class Bench:
         interruptions = preemptions()
         batch = self._engine.input.copy()
         bare_ms = 0.0 if whole_first else self._bare_ms(batch, len(event))
-        event = [moment.fresh() for moment in event]
         self._engine.cpu_s = 0.0
-        cpu_s = time.process_time()
-        begun_s = time.perf_counter()
-        self._path.decide(event)
-        whole_ms = (time.perf_counter() - begun_s) * 1000.0
+        handed = self._path.hand_over(event, self._rng)
+        begun = Spent.now()
+        self._path.decide(event[-1].change_g)
+        whole = handed + (Spent.now() - begun)
         infer_ms = self._engine.cpu_s * 1000.0
-        other_ms = (time.process_time() - cpu_s) * 1000.0 - infer_ms
         if whole_first:
             bare_ms = self._bare_ms(batch, len(event))
-        hand_over_ms = self._path.hand_over_ms
-        return Pair(whole_ms, bare_ms, hand_over_ms, other_ms, infer_ms, preemptions() - interruptions)
+        return Pair(
+            whole.wall_ms,
+            bare_ms,
+            handed.wall_ms,
+            whole.cpu_ms - infer_ms,
+            infer_ms,
+            preemptions() - interruptions,
+        )
 
     def _bare_ms(self, batch: Tensor, runs: int) -> float:
         begun_s = time.perf_counter()

@@ -142,14 +142,14 @@ class CaptureLoop:
                 if damaged > MAX_DAMAGED_FRAMES:
                     raise CameraLostError(self._source.name, f"{damaged} damaged frames in a row") from None
             now_s = self._clock.monotonic_s()
-            if frame is not None and self._accept(frame, now_s):
+            if frame is not None and self.accept(frame, now_s):
                 damaged = 0
                 heard_s = now_s
                 self._backoff.reset()
             elif now_s - heard_s > self._silent_after_s:
                 raise CameraLostError(self._source.name, f"no frame for {now_s - heard_s:.0f} s")
 
-    def _accept(self, frame: Frame, now_s: float) -> bool:
+    def accept(self, frame: Frame, now_s: float) -> bool:
         """Count, judge and deliver a frame; False for one that is no picture."""
         self._telemetry.count("frames", camera=frame.camera)
         if not is_picture(frame.pixels):

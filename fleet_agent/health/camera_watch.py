@@ -1,5 +1,7 @@
 """One camera's condition over its whole life: counted, logged and shown once when it changes."""
 
+import math
+
 import structlog
 
 from fleet_agent.config import HealthConfig
@@ -10,6 +12,10 @@ from fleet_agent.quality import Quality
 from fleet_agent.telemetry import Telemetry
 
 log = structlog.get_logger()
+
+# A camera is judged at most this often: what it is like lasts for seconds, and decisions wait for frames.
+# Seldomer, and a fault is named late; more often, and each frame of a fast camera pays for it.
+JUDGED_EVERY_S = 0.5
 
 
 def camera_limits(config: HealthConfig) -> Limits:
@@ -45,6 +51,7 @@ class CameraWatch:
         self._condition = Condition.OK
         self._size: tuple[int, ...] | None = None
         self._sharpness = 0.0
+        self._judged_s = -math.inf
         self._delivers = False
 
     @property
@@ -63,18 +70,26 @@ class CameraWatch:
         return Standing(self._condition, self._sharpness)
 
     def see(self, frame: Frame, quality: Quality | None) -> Condition:
-        """Take a frame, with its quality if it was measured; return the camera's condition."""
+        """Take a frame, with its quality if it was measured; return the camera's condition.
+
+        A frame is judged if its quality was measured or none was for half a second.
+        """
         self._note_size(frame.pixels.shape)
-        if quality is not None:
-            self._sharpness = quality.sharpness
-        sharpness = None if quality is None else quality.sharpness
-        features = self._sampler.features(frame.pixels, frame.captured_s, sharpness)
-        self._state = step(self._state, features, self._limits)
-        self._become(self._state.condition)
+        if quality is not None or not 0.0 <= frame.captured_s - self._judged_s < JUDGED_EVERY_S:
+            self._judge(frame, quality)
         self._delivers = True
         if self._condition is not Condition.OK:
             self._telemetry.count(f"frames_{self._condition.name.lower()}", camera=self._camera)
         return self._condition
+
+    def _judge(self, frame: Frame, quality: Quality | None) -> None:
+        self._judged_s = frame.captured_s
+        sharpness = None if quality is None else quality.sharpness
+        if sharpness is not None:
+            self._sharpness = sharpness
+        features = self._sampler.features(frame.pixels, frame.captured_s, sharpness)
+        self._state = step(self._state, features, self._limits)
+        self._become(self._state.condition)
 
     def lost(self, why: str) -> None:
         """Note that the camera does not deliver any more, or could not be opened."""
@@ -91,6 +106,7 @@ class CameraWatch:
     def _forget(self) -> None:
         self._sampler.forget()
         self._state = CameraState()
+        self._judged_s = -math.inf
 
     def _note_size(self, size: tuple[int, ...]) -> None:
         if self._size is not None and size != self._size:
