@@ -1,8 +1,9 @@
 """What each level of the degrade ladder means for looking.
 
-The network's input has a fixed size, and frames are kept at that size at all times (`shrink`), so a
-smaller picture would cost accuracy and save nothing. What makes a cart cooler and smaller is looking
-less often, through fewer cameras, and keeping fewer frames:
+The pictures of a network's input have a fixed size, and frames are kept at that size at all times
+(`shrink`), so a smaller picture would cost accuracy and save nothing. What makes the input smaller is fewer
+rows: looking through fewer cameras. What makes a cart cooler besides is looking less often, and keeping
+fewer frames:
 
 | level | while the weight moves | while nothing moves | cameras |
 |---|---|---|---|
