@@ -22,9 +22,15 @@ Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 Positive = Annotated[float, Meta(gt=0)]
+# Factors and weights of real models lie far within; beyond, single precision gives infinity or nothing.
+Factor = Annotated[float, Meta(ge=1e-6, le=1e6)]
+Offset = Annotated[float, Meta(ge=-1e6, le=1e6)]
+Temperature = Annotated[float, Meta(ge=1e-2, le=1e2)]
+Grams = Annotated[float, Meta(ge=1e-3, le=1e6)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Side = Annotated[int, Meta(ge=16, le=4096)]
-Text = Annotated[str, Meta(min_length=1, max_length=64)]
+# No control characters: names are printed and logged.
+Text = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
 # A name of a file inside the model's folder: no path leads out of it.
 FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -42,9 +48,9 @@ class InputSpec(_Part, frozen=True):
     height: Side
     layout: Literal["NCHW"]
     color: Literal["RGB", "BGR"]
-    scale: Positive
-    mean: tuple[float, float, float]
-    std: tuple[Positive, Positive, Positive]
+    scale: Factor
+    mean: tuple[Offset, Offset, Offset]
+    std: tuple[Factor, Factor, Factor]
     letterbox: bool
     pad: Annotated[int, Meta(ge=0, le=255)]
 
@@ -87,13 +93,27 @@ class YoloDecoder(_Decoder, frozen=True, tag="yolo"):
 class DetrDecoder(_Decoder, frozen=True, tag="detr"):
     """Queries: `logits` B x Q x C' and `boxes` B x Q x 4 (centred, fractions of the input).
 
-    With `background` the last of C + 1 logits is "no object" and scores are a softmax (DETR); without,
-    C logits go through a sigmoid each (Deformable DETR, RT-DETR, RF-DETR).
+    With `background` there are C + 1 logits, and the last is no item. `activation` says what it is: with
+    `softmax` it is "no object", which takes its share of the others (DETR); with `sigmoid` each logit stands
+    for itself, and the last is spare and not looked at (RF-DETR). Without `background`, C logits go through
+    a sigmoid each (Deformable DETR, RT-DETR). An `activation` that is not told is a softmax exactly with
+    `background`, as it was before there was this field.
     """
 
     logits: Text = "logits"
     boxes: Text = "pred_boxes"
     background: bool = False
+    activation: Literal["sigmoid", "softmax"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a softmax over items alone: each query, even of an empty picture, would be an item."""
+        if self.activation == "softmax" and not self.background:
+            raise ValueError("activation softmax needs background true: without, nothing could be no object")
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether classes and "no object" share one probability: a softmax."""
+        return self.background if self.activation is None else self.activation == "softmax"
 
 
 Decoder = CenterDecoder | YoloDecoder | DetrDecoder
@@ -157,9 +177,9 @@ class ItemClass(_Part, frozen=True):
     item_id: Text
     name: Text
     category: Text
-    barcode: Annotated[str, Meta(max_length=32)]
-    weight_g: Positive
-    weight_sd_g: Annotated[float, Meta(ge=0)]
+    barcode: Annotated[str, Meta(max_length=32, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+    weight_g: Grams
+    weight_sd_g: Annotated[float, Meta(ge=0, le=1e6)]
 
 
 class ModelManifest(Struct, frozen=True, kw_only=True):
@@ -190,7 +210,7 @@ class ModelManifest(Struct, frozen=True, kw_only=True):
     artifacts: dict[Precision, Artifact]
     input: InputSpec
     decoder: Decoder
-    temperature: Positive
+    temperature: Temperature
     classes: Annotated[tuple[ItemClass, ...], Meta(min_length=1, max_length=4096)]
     golden: tuple[GoldenFrame, ...] = ()
     latency_budget_ms: Positive | None = None

@@ -1,7 +1,7 @@
 """DETR's head: `logits` B x Q x C' and `boxes` B x Q x 4; each query is one item or nothing, none overlap.
 
-With `background` the scores are a softmax whose last entry is "no object" (Carion et al. 2020, arXiv
-2005.12872); without, a sigmoid for each class (Deformable DETR, RT-DETR, RF-DETR).
+Scores are a softmax whose last entry is "no object" (Carion et al. 2020, arXiv 2005.12872), or a sigmoid for
+each class (Deformable DETR, RT-DETR); RF-DETR has a sigmoid, too, and a last logit that stands for nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,9 @@ def decode_detr(
         EngineError: an output is missing or not of the agreed shape.
     """
     logits, boxes = _outputs(outputs, spec, classes, len(letterboxes))
-    scores = softmax(logits)[..., :-1] if spec.background else sigmoid(logits)
+    scores = softmax(logits) if spec.exclusive else sigmoid(logits)
+    if spec.background:
+        scores = scores[..., :-1]
     best = scores.max(axis=2)
     frame_ix, query_ix = ((best >= spec.score_threshold) & (logits < np.inf).all(axis=2)).nonzero()
     if not frame_ix.size:

@@ -15,6 +15,8 @@ from fleet_agent.perception import Tensor
 
 # 4 is "fatal": what goes wrong is raised, and said once.
 LOG_FATAL = 4
+# NumPy's kinds of truth values, whole numbers and fractions.
+NUMBERS = "biuf"
 
 
 class Network:
@@ -54,7 +56,9 @@ class Network:
         return [tensor_facts(entry) for entry in self._session.get_outputs()]
 
     def run(self, batch: Tensor) -> dict[str, NDArray[Any]]:
-        """Return all outputs for a batch on the only input.
+        """Return all outputs that are arrays of numbers, for a batch on the only input.
+
+        Texts, sequences and maps are left out: nothing here decodes them.
 
         Raises:
             EngineError: ONNX Runtime failed.
@@ -64,4 +68,8 @@ class Network:
             arrays = self._session.run(names, {self.inputs[0].name: batch})
         except Exception as error:  # ONNX Runtime raises its own classes and plain RuntimeErrors
             raise EngineError(f"ONNX Runtime: {error}") from error
-        return {name: np.asarray(array) for name, array in zip(names, arrays, strict=True)}
+        return {
+            name: array
+            for name, array in zip(names, arrays, strict=True)
+            if isinstance(array, np.ndarray) and array.dtype.kind in NUMBERS
+        }

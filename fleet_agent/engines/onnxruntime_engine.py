@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from fleet_agent.durable import open_regular
 from fleet_agent.engines.fitting import (
     TensorFacts,
     check_cameras,
@@ -223,11 +224,12 @@ def _read_artifact(directory: Path, manifest: ModelManifest, precision: Precisio
         raise EngineError(f"{directory} has no {precision} artifact")
     path = directory / artifact.file
     try:
-        if path.stat().st_size > MAX_ONNX_BYTES:
-            raise EngineError(f"{path}: more than {MAX_ONNX_BYTES} bytes are no model of a cart")
-        document = path.read_bytes()
+        with open_regular(path) as file:
+            document = file.read(MAX_ONNX_BYTES + 1)
     except OSError as error:
         raise EngineError(f"{path}: {error.strerror}") from error
+    if len(document) > MAX_ONNX_BYTES:
+        raise EngineError(f"{path}: more than {MAX_ONNX_BYTES} bytes are no model of a cart")
     digest = hashlib.sha256(document).hexdigest()
     if digest != artifact.sha256:
         raise EngineError(f"{path} is not the manifest's model: its sha256 is {digest}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from fleet_agent.durable import open_regular
 from fleet_agent.engines.describe import Network
 from fleet_agent.engines.onnx_file import Outline, read_outline
 from fleet_agent.errors import AgentError, EngineError, ManifestError
@@ -19,6 +20,9 @@ __all__ = ["Finding", "check_model"]
 MANIFEST_REMEDY = "see docs/bring_your_own_model.md for a manifest to start from"
 # A network of a cart has some megabytes; what is larger than this is read by nothing here.
 MAX_ONNX_BYTES = 1 << 30
+# What a manifest may say of the input, and more cameras than a cart has: nothing larger is tried, because its
+# pictures alone would fill a machine.
+MAX_SIDE, MAX_ROWS = 4096, 64
 
 
 def check_model(file: Path, manifest_path: Path) -> Iterator[Finding]:
@@ -52,11 +56,13 @@ def check_model(file: Path, manifest_path: Path) -> Iterator[Finding]:
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_ONNX_BYTES:
-            raise EngineError(f"more than {MAX_ONNX_BYTES} bytes are no network of a cart")
-        return path.read_bytes()
+        with open_regular(path) as file:
+            document = file.read(MAX_ONNX_BYTES + 1)
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror or error}") from error
+    if len(document) > MAX_ONNX_BYTES:
+        raise EngineError(f"more than {MAX_ONNX_BYTES} bytes are no network of a cart")
+    return document
 
 
 def _digest(file: Path, document: bytes, manifest: ModelManifest) -> Finding:
@@ -86,6 +92,13 @@ def _network(file: Path, outline: Outline, manifest: ModelManifest | None, folde
     yield from check_declared(network.inputs, network.outputs, manifest)
     shape = input_shape(network.inputs, manifest)
     if shape is None:
+        return
+    if max(shape[1:]) > MAX_SIDE or (shape[0] or 1) > MAX_ROWS:
+        yield fail(
+            "input",
+            f"{shape[0] or 1} pictures of {shape[2]} x {shape[1]} at once are too much for a cart",
+            f"export for at most {MAX_SIDE} x {MAX_SIDE}, with a batch that is free or the number of cameras",
+        )
         return
     if manifest is not None:
         # Where the manifest is wrong about the input, that is said already, and the rest can still be seen.

@@ -1,6 +1,6 @@
 """Whether scores and boxes are what the manifest's decoder takes them for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from fleet_agent.manifest import CenterDecoder, DetrDecoder, ModelManifest
 from fleet_agent.model_check.findings import Finding, fail, ok, warn
 from fleet_agent.model_check.layout import LARGEST_FRACTION, Arrays, shares
+from fleet_agent.model_check.queries import check_last_logit
 
 # Boxes of this many inputs' size are pixels and not fractions.
 LARGEST_BOX = 4.0
+# Anchors cover the input: the farthest centre is near its far edge, and not within this share of it.
+LEAST_PIXELS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,16 @@ class Read:
     boxes: NDArray[Any]
 
 
-def check_answers(answers: Mapping[str, Arrays], manifest: ModelManifest) -> Iterator[Finding]:
-    """Look at the ranges of scores and boxes over all pictures."""
+def check_answers(
+    answers: Mapping[str, Arrays], manifest: ModelManifest, empty: Sequence[str]
+) -> Iterator[Finding]:
+    """Look at the ranges of scores and boxes over all pictures.
+
+    Args:
+        answers: Outputs of each picture by its name.
+        manifest: Which decoder reads them.
+        empty: Names of the pictures without items.
+    """
     parts = [_read(outputs, manifest) for outputs in answers.values()]
     read = Read(
         np.concatenate([part.scores for part in parts]), np.concatenate([part.boxes for part in parts])
@@ -41,6 +52,9 @@ def check_answers(answers: Mapping[str, Arrays], manifest: ModelManifest) -> Ite
         )
         return
     yield _scores(read.scores, manifest)
+    spec = manifest.decoder
+    if isinstance(spec, DetrDecoder) and spec.background:
+        yield check_last_logit([answers[name][spec.logits] for name in empty], spec)
     yield _boxes(read.boxes, manifest)
 
 
@@ -91,4 +105,11 @@ def _boxes(boxes: NDArray[Any], manifest: ModelManifest) -> Finding:
         return fail("boxes", f"{span}: these are pixels, not fractions of the input", remedy)
     if not fractions and largest <= LARGEST_FRACTION:
         return fail("boxes", f"{span}: these are fractions, not pixels", "set decoder.normalised to true")
+    side = max(manifest.input.width, manifest.input.height)
+    if not fractions and largest < LEAST_PIXELS * side:
+        return fail(
+            "boxes",
+            f"{span} pixels in an input of {side}: these look like offsets from a grid",
+            "export with the boxes decoded in the network (YOLOX: --decode_in_inference)",
+        )
     return ok("boxes", f"{span} {'of the input' if fractions else 'pixels'}")

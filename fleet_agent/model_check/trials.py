@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +13,7 @@ from fleet_agent.activation.golden import Golden, load_golden
 from fleet_agent.activation.matching import match, sightings
 from fleet_agent.decoding import decode
 from fleet_agent.engines.describe import Network
-from fleet_agent.engines.fitting import TensorFacts, check_outputs
+from fleet_agent.engines.fitting import TensorFacts, check_outputs, wanted_outputs
 from fleet_agent.errors import EngineError, GoldenError
 from fleet_agent.letterbox import WHOLE
 from fleet_agent.manifest import ModelManifest
@@ -22,6 +21,7 @@ from fleet_agent.model_check.answers import check_answers
 from fleet_agent.model_check.declared import Shape
 from fleet_agent.model_check.findings import Finding, fail, ok, warn
 from fleet_agent.model_check.layout import Arrays, Guess, guess, shown
+from fleet_agent.model_check.suggestion import described, remedy
 from fleet_agent.perception import Tensor
 from fleet_agent.preprocess import Preprocessor
 
@@ -30,7 +30,8 @@ BATCH = 4
 BATCH_TOLERANCE = 1e-3
 TIMED_RUNS = 5
 GREY = 114
-LAYOUT_REMEDY = "docs/bring_your_own_model.md lists the layouts that are decoded"
+# Pictures without items.
+EMPTY = ("grey", "black")
 
 
 class Trials:
@@ -61,18 +62,21 @@ class Trials:
         noise = answers["noise"]
         manifest = self._manifest
         classes = None if manifest is None else len(manifest.classes)
-        found = guess(noise, classes, (self._width, self._height))
+        found = guess(noise, classes, (self._width, self._height), [answers[name] for name in EMPTY])
         if manifest is None:
-            yield _described(found)
+            yield described(found)
             return
         unfit = self._unfit(noise, manifest, found)
         if unfit is not None:
             yield unfit
             return
+        if found is not None and found.decoder is None:
+            yield described(found)
+            return
         yield ok("decoder", found.sentence if found else f"{manifest.decoder.__class__.__name__} reads them")
-        yield from check_answers(answers, manifest)
+        yield from check_answers(answers, manifest, EMPTY)
         yield from self._decoded(answers, manifest)
-        yield from self._batches()
+        yield from self._batches(manifest)
         yield from self._golden(manifest)
         yield from self._time(manifest)
 
@@ -116,14 +120,14 @@ class Trials:
             listed = len(manifest.classes)
             kind = manifest.decoder.__class__.__struct_config__.tag
             seen = f"{found.sentence}; your manifest lists {listed} and decoder {kind}. " if found else ""
-            return fail("decoder", f"{seen}{error}", _remedy(manifest, found))
+            return fail("decoder", f"{seen}{error}", remedy(manifest, found))
         return None
 
     def _decoded(self, answers: Mapping[str, Arrays], manifest: ModelManifest) -> Iterator[Finding]:
         counts = {
             name: len(decode(_single(found), manifest, [WHOLE])[0])
             for name, found in answers.items()
-            if name != "noise"
+            if name in EMPTY
         }
         if any(counts.values()):
             seen = ", ".join(f"{count} in {name}" for name, count in counts.items())
@@ -135,7 +139,7 @@ class Trials:
         else:
             yield ok("empty", "nothing is seen in grey and in black")
 
-    def _batches(self) -> Iterator[Finding]:
+    def _batches(self, manifest: ModelManifest) -> Iterator[Finding]:
         if self._batch is not None:
             return
         rng = np.random.default_rng(2)
@@ -153,8 +157,8 @@ class Trials:
             return
         unlike = [
             name
-            for name, array in together.items()
-            if array.shape[:1] != (BATCH,)
+            for name in wanted_outputs(manifest)
+            if (array := together[name]).shape != (BATCH, *alone[name].shape[1:])
             or not np.allclose(array[1], alone[name][0], atol=BATCH_TOLERANCE, rtol=BATCH_TOLERANCE)
         ]
         if unlike:
@@ -218,31 +222,6 @@ class Trials:
             )
         else:
             yield ok("time", took)
-
-
-def _described(found: Guess | None) -> Finding:
-    if found is None:
-        return fail("decoder", "the outputs look like none of the layouts that are decoded", LAYOUT_REMEDY)
-    if found.decoder is None:
-        return fail("decoder", found.sentence, found.remedy)
-    return ok("decoder", f'{found.sentence}; for the manifest: "decoder": {found.setting}')
-
-
-def _remedy(manifest: ModelManifest, found: Guess | None) -> str:
-    if found is None:
-        return LAYOUT_REMEDY
-    if found.decoder is None:
-        return found.remedy
-    spec = manifest.decoder
-    decoder = msgspec.structs.replace(
-        found.decoder, score_threshold=spec.score_threshold, max_detections=spec.max_detections
-    )
-    parts = []
-    if decoder != spec:
-        parts.append(f'set "decoder": {msgspec.json.encode(decoder).decode()}')
-    if found.classes != len(manifest.classes):
-        parts.append(f"list the {found.classes} classes that the network knows, in its order")
-    return "; ".join(parts) or LAYOUT_REMEDY
 
 
 def _read_outputs(outputs: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:

@@ -127,6 +127,9 @@ def save_detr(path: Path, graph: Graph, spec: DetrDecoder) -> str:
     """Write a network of DETR's layout; returns its sha256."""
     channels = CLASSES + spec.background
     logits = graph.flat(graph.scores(channels), channels, "flat_logits")
+    if spec.background and not spec.exclusive:
+        # A spare logit was never taught anything but to be low, and not how low.
+        graph.constants["weights"][0], graph.constants["bias"][0] = 0.0, -4.6
     if spec.background:  # "no object" is the last one
         order = graph.constant("order", [1, 2, 3, 0], np.int64)
         logits = graph.add("Gather", [logits, order], "ordered", axis=1)

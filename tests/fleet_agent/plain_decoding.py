@@ -120,7 +120,9 @@ def plain_detr(logits: Array, boxes: Array, spec: DetrDecoder, letterbox: Letter
         values, box = [float(v) for v in query], [float(v) for v in centred]
         if not _sound(values, box):
             continue
-        scores = softmax(values)[:-1] if spec.background else [sigmoid(v) for v in values]
+        exclusive = spec.background and spec.activation != "sigmoid"
+        scores = softmax(values) if exclusive else [sigmoid(v) for v in values]
+        scores = scores[:-1] if spec.background else scores
         if max(scores) >= spec.score_threshold:
             found.append(_plain(scores, box, letterbox))
     return _finish(found, spec.max_detections)

@@ -118,14 +118,19 @@ def test_yolo_is_the_plain_rule(
     threshold=thresholds,
     most=mosts,
     spoilt=st.booleans(),
-    background=st.booleans(),
+    head=st.sampled_from(
+        [(False, None), (False, "sigmoid"), (True, None), (True, "softmax"), (True, "sigmoid")]
+    ),
 )
 def test_detr_is_the_plain_rule(
-    *, seed: int, batch: int, threshold: float, most: int, spoilt: bool, background: bool
+    *, seed: int, batch: int, threshold: float, most: int, spoilt: bool, head: tuple[bool, Any]
 ) -> None:
     """Softmax with "no object" and a sigmoid for each class give what one query after the other gives."""
     rng = np.random.default_rng(seed)
-    spec = DetrDecoder(score_threshold=threshold, max_detections=most, background=background)
+    background, activation = head
+    spec = DetrDecoder(
+        score_threshold=threshold, max_detections=most, background=background, activation=activation
+    )
     logits = (rng.normal(0, 3, (batch, 30, CLASSES + background))).astype(np.float32)
     boxes = random_boxes(rng, batch, 30)
     if spoilt:

@@ -23,6 +23,7 @@ COMMON = {"score_threshold": 0.3, "max_detections": 50}
 OTHERS: dict[str, Decoder] = {
     "center": CenterDecoder(stride=CELL, **COMMON),  # type: ignore[arg-type]
     "detr-softmax": DetrDecoder(background=True, **COMMON),  # type: ignore[arg-type]
+    "detr-spare": DetrDecoder(background=True, activation="sigmoid", **COMMON),  # type: ignore[arg-type]
     "detr-sigmoid": DetrDecoder(logits="class_logits", boxes="corners", **COMMON),  # type: ignore[arg-type]
 }
 YOLOS: dict[str, Decoder] = {
