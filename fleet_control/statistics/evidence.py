@@ -50,6 +50,42 @@ class Mixture:
         return replace(grown, peak=max(self.peak, grown.log_e))
 
 
+class MixtureGate:
+    """What gates of events have in common: a mixture, and what it says.
+
+    Args:
+        alpha: Probability of a false alarm, ever; 0..1.
+        stakes: How much is bet on each harm.
+
+    Raises:
+        GateInputError: alpha is out of range.
+    """
+
+    def __init__(self, alpha: float, stakes: Sequence[float]) -> None:
+        self.alpha = check_alpha(alpha)
+        self._mixture = Mixture.fresh(stakes)
+
+    @property
+    def e_value(self) -> float:
+        """Evidence of harm now; 1 is none."""
+        return e_value(self._mixture.log_e)
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the evidence has ever reached 1 / alpha. It stays so."""
+        return self._mixture.peak >= -math.log(self.alpha)
+
+    def _state(self, gate: str) -> dict[str, Any]:
+        """Return its part of the stored form."""
+        return {
+            "gate": gate,
+            "version": STATE_VERSION,
+            "alpha": self.alpha,
+            "logs": self._mixture.logs.tolist(),
+            "peak": self._mixture.peak,
+        }
+
+
 def log_sum(logs: Floats) -> float:
     """Return log of the sum of exp, without leaving the floats."""
     highest = float(logs.max())

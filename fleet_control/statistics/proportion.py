@@ -9,12 +9,9 @@ import numpy as np
 from fleet_control.errors import GateInputError
 from fleet_control.statistics.blocks import Block, log_e_values
 from fleet_control.statistics.evidence import (
-    STATE_VERSION,
     Floats,
-    Mixture,
-    check_alpha,
+    MixtureGate,
     count,
-    e_value,
     field,
     log_sum,
     part,
@@ -29,7 +26,7 @@ STAKES = (0.1, 0.2, 0.4, 0.2, 0.1)
 FIRST_RATES = (0.05, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.995)
 
 
-class ProportionGate:
+class ProportionGate(MixtureGate):
     """Rejects that the canary's share of good outcomes is at least the control's minus a margin.
 
     The harm that each block is bet on is the control's rate so far, lowered by each of `HARMS`; the gate's
@@ -47,11 +44,10 @@ class ProportionGate:
     NAME = "ProportionGate"
 
     def __init__(self, alpha: float, margin: float = 0.0) -> None:
-        self.alpha = check_alpha(alpha)
+        super().__init__(alpha, STAKES)
         if not 0.0 <= margin < 1.0:
             raise GateInputError("margin", margin, "a number from 0 to less than 1 is wanted")
         self.margin = float(margin)
-        self._mixture = Mixture.fresh(STAKES)
         self._canary = self._canary_good = self._control = self._control_good = 0
 
     def update(
@@ -85,16 +81,6 @@ class ProportionGate:
         return np.fromiter(map(log_sum, table.T), np.float64, len(HARMS)) - math.log(len(FIRST_RATES))
 
     @property
-    def e_value(self) -> float:
-        """Evidence of harm beyond the margin now; 1 is none."""
-        return e_value(self._mixture.log_e)
-
-    @property
-    def rejected(self) -> bool:
-        """Whether the evidence has ever reached 1 / alpha. It stays so."""
-        return self._mixture.peak >= -math.log(self.alpha)
-
-    @property
     def canary_events(self) -> int:
         """Outcomes of the canary so far."""
         return self._canary
@@ -108,13 +94,8 @@ class ProportionGate:
 
     def to_state(self) -> dict[str, Any]:
         """Return all of it, as JSON can hold it."""
-        return {
-            "gate": self.NAME,
-            "version": STATE_VERSION,
-            "alpha": self.alpha,
+        return self._state(self.NAME) | {
             "margin": self.margin,
-            "logs": self._mixture.logs.tolist(),
-            "peak": self._mixture.peak,
             "canary": [self._canary_good, self._canary],
             "control": [self._control_good, self._control],
         }

@@ -6,7 +6,6 @@ turns a question about a quantile into one about a share (`blocks`), which needs
 tenth of the inferences of a two-sample test of quantiles.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -14,12 +13,9 @@ import numpy as np
 
 from fleet_control.statistics.blocks import Block, log_e_values
 from fleet_control.statistics.evidence import (
-    STATE_VERSION,
-    Mixture,
-    check_alpha,
+    MixtureGate,
     checked,
     count,
-    e_value,
     field,
     part,
     stored_mixture,
@@ -36,7 +32,7 @@ STAKES = (0.1, 0.2, 0.5, 0.2)
 PAST_TOTAL = 200.0
 
 
-class QuantileGate:
+class QuantileGate(MixtureGate):
     """Rejects that no more of the canary's than of the control's are over the threshold.
 
     Args:
@@ -51,10 +47,9 @@ class QuantileGate:
     NAME = "QuantileGate"
 
     def __init__(self, alpha: float, quantile: float, threshold: float) -> None:
-        self.alpha = check_alpha(alpha)
+        super().__init__(alpha, STAKES)
         self.quantile = checked("quantile", quantile, 0.0, 1.0)
         self.threshold = checked("threshold", threshold, -np.inf, np.inf)
-        self._mixture = Mixture.fresh(STAKES)
         self._canary_over = self._canary = self._control_over = self._control = 0
 
     def update(self, canary_over: int, canary_total: int, control_over: int, control_total: int) -> None:
@@ -82,30 +77,15 @@ class QuantileGate:
         self._control += control
 
     @property
-    def e_value(self) -> float:
-        """Evidence that more of the canary's are over the threshold; 1 is none."""
-        return e_value(self._mixture.log_e)
-
-    @property
-    def rejected(self) -> bool:
-        """Whether the evidence has ever reached 1 / alpha. It stays so."""
-        return self._mixture.peak >= -math.log(self.alpha)
-
-    @property
     def canary_events(self) -> int:
         """Values of the canary so far."""
         return self._canary
 
     def to_state(self) -> dict[str, Any]:
         """Return all of it, as JSON can hold it."""
-        return {
-            "gate": self.NAME,
-            "version": STATE_VERSION,
-            "alpha": self.alpha,
+        return self._state(self.NAME) | {
             "quantile": self.quantile,
             "threshold": self.threshold,
-            "logs": self._mixture.logs.tolist(),
-            "peak": self._mixture.peak,
             "canary": [self._canary_over, self._canary],
             "control": [self._control_over, self._control],
         }

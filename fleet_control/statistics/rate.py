@@ -17,11 +17,8 @@ import numpy as np
 
 from fleet_control.errors import GateInputError
 from fleet_control.statistics.evidence import (
-    STATE_VERSION,
-    Mixture,
-    check_alpha,
+    MixtureGate,
     count,
-    e_value,
     field,
     is_number,
     stored_mixture,
@@ -33,7 +30,7 @@ RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 STAKES = (0.05, 0.1, 0.25, 0.35, 0.15, 0.1)
 
 
-class RateGate:
+class RateGate(MixtureGate):
     """Rejects that the canary's error rate is at most the control's.
 
     Args:
@@ -46,8 +43,7 @@ class RateGate:
     NAME = "RateGate"
 
     def __init__(self, alpha: float) -> None:
-        self.alpha = check_alpha(alpha)
-        self._mixture = Mixture.fresh(STAKES)
+        super().__init__(alpha, STAKES)
         self._canary_errors = self._control_errors = 0
         self._canary_exposure = self._control_exposure = 0.0
 
@@ -81,16 +77,6 @@ class RateGate:
         self._control_exposure += beside
 
     @property
-    def e_value(self) -> float:
-        """Evidence that the canary errs more often; 1 is none."""
-        return e_value(self._mixture.log_e)
-
-    @property
-    def rejected(self) -> bool:
-        """Whether the evidence has ever reached 1 / alpha. It stays so."""
-        return self._mixture.peak >= -math.log(self.alpha)
-
-    @property
     def errors(self) -> int:
         """Errors of both sides so far."""
         return self._canary_errors + self._control_errors
@@ -105,12 +91,7 @@ class RateGate:
 
     def to_state(self) -> dict[str, Any]:
         """Return all of it, as JSON can hold it."""
-        return {
-            "gate": self.NAME,
-            "version": STATE_VERSION,
-            "alpha": self.alpha,
-            "logs": self._mixture.logs.tolist(),
-            "peak": self._mixture.peak,
+        return self._state(self.NAME) | {
             "errors": [self._canary_errors, self._control_errors],
             "exposure": [self._canary_exposure, self._control_exposure],
         }
