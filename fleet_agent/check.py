@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet_agent.activation.opening import trusted_by
+from fleet_agent.activation.signing import verify_manifest
 from fleet_agent.cameras import make_camera
 from fleet_agent.config import CameraConfig, CartConfig
 from fleet_agent.errors import AccessRefusedError, AgentError, CameraLostError, ScaleLostError
@@ -20,7 +22,10 @@ from fleet_protocol.topics import Topic
 FIRST_DATA_S = 5.0
 
 
-MODEL_REMEDY = "set model.directory to a folder with model.onnx and manifest.json"
+MODEL_REMEDY = (
+    "set model.directory to a folder with model.onnx and manifest.json, signed by a key in model.trusted_keys"
+    " unless model.require_signature is false"
+)
 SCALE_REMEDY = "check [scale]: port, speed, cable, permission"
 SPOOL_REMEDY = "check spool.path and its folder's permissions"
 BROKER_REMEDY = "check [mqtt]: host, port, user, certificates, firewall"
@@ -76,7 +81,11 @@ def _try(part: str, trial: Callable[[], str], remedy: str) -> Finding:
 
 
 def _model(config: CartConfig) -> str:
-    model = load_model(model_directory(config), threads=config.model.threads)
+    directory = model_directory(config)
+    trusted = trusted_by(config)
+    if trusted is not None:
+        verify_manifest(directory, trusted)
+    model = load_model(directory, threads=config.model.threads)
     model.close()
     manifest = model.manifest
     return f"{manifest.name} {manifest.version}, {len(manifest.classes)} items, digest {manifest.digest}"

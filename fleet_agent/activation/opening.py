@@ -93,7 +93,7 @@ def open_store(
         SignatureError: a trusted key is broken.
         EngineError: the named backend cannot be used.
     """
-    trusted = _trusted(config)
+    trusted = trusted_by(config)
     choice = _choose(config)
     folder = store_directory(config)
     try:
@@ -128,7 +128,7 @@ def open_store(
         raise
 
 
-def _trusted(config: CartConfig) -> dict[str, bytes] | None:
+def trusted_by(config: CartConfig) -> dict[str, bytes] | None:
     """Return the keys that may sign; None: signatures are not asked for."""
     if not config.model.require_signature:
         return None
@@ -190,7 +190,7 @@ def without_store(
         log.warning("fallback_at_boot", what="base", why=what)
 
     try:
-        trusted = _trusted(config)
+        trusted = trusted_by(config)
     except SignatureError as error:
         pass_over(str(error))
         base, trusted = shipped, None

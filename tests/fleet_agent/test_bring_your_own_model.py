@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,12 @@ import numpy as np
 import onnx
 import pytest
 
-from fleet_agent.activation.signing import trusted_keys, verify_manifest
-from fleet_agent.config import parse_config
+from fleet_agent.activation.signing import SIGNATURE_NAME, trusted_keys, verify_manifest
+from fleet_agent.check import check
+from fleet_agent.config import CartConfig, ModelConfig, parse_config
+from fleet_agent.launch import SHIPPED_MODELS
 from fleet_agent.manifest import YoloDecoder
+from fleet_agent.ports import SystemClock
 from tests.fleet_agent.graphs import Graph, save_yolo
 
 ROOT = Path(__file__).parents[2]
@@ -141,3 +145,16 @@ def test_the_page_names_every_setting_of_every_decoder() -> None:
     """A decoder's setting that nobody can find is one that nobody sets."""
     for name in YoloDecoder.__struct_fields__:
         assert f"`{name}`" in PAGE
+
+
+def test_a_model_that_the_cart_would_refuse_fails_the_check_of_the_cart(tmp_path: Path) -> None:
+    """Unsigned where signatures are asked for: said before the start, not by another model that serves."""
+    model = tmp_path / "model"
+    shutil.copytree(SHIPPED_MODELS / "v1", model)
+    (model / SIGNATURE_NAME).unlink()
+    for required in (True, False):
+        settings = ModelConfig(directory=str(model), require_signature=required)
+        cart = CartConfig(store="s1", cart="c1", model=settings)
+        found = next(one for one in check(cart, SystemClock()) if one.part == "model")
+        assert found.ok is not required
+        assert ("model.trusted_keys" in found.remedy) is required
