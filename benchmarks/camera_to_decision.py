@@ -49,6 +49,8 @@ from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
 from fleet_agent.frame_buffer import FrameBuffer
 from fleet_agent.health.camera import Limits
 from fleet_agent.health.camera_watch import CameraWatch
+from fleet_agent.health.guard import GuardedEngine
+from fleet_agent.health.watch import Heartbeats
 from fleet_agent.manifest import PRECISIONS, ModelManifest, Precision, load_manifest
 from fleet_agent.movement import Span, evidence_of, frames_in, last_batches
 from fleet_agent.perception import EngineInfo, Frame, PerceptionEngine, Pixels, Tensor
@@ -253,7 +255,9 @@ class Bench:
         self._engine = MeteredEngine(
             OnnxRuntimeModel(directory, manifest, precision=precision).engine(cameras)
         )
-        self._path = AgentPath(self._engine, manifest, cameras)
+        # As on a cart, every run is watched and its answers are looked at for what is no number.
+        guarded = GuardedEngine(self._engine, Heartbeats(CLOCK), math.inf)
+        self._path = AgentPath(guarded, manifest, cameras)
         self._session = bare_session(directory, manifest, precision)
         self._input = manifest.input.name
         self._cameras = cameras

@@ -1,6 +1,6 @@
 """Gates of a rollout in simulation: false alarms, and how soon harm is found, beside the rules of others.
 
-    python -m benchmarks.gates > gates.json                     # the whole, on all cores: some ten minutes
+    python -m benchmarks.gates > gates.json                     # the whole, on all cores: half an hour
     python -m benchmarks.gates --rollouts 50 --looks 500        # a taste of it
 
 - `false_alarms`: healthy rollouts whose base rate swings by two points through the day, looked at after every

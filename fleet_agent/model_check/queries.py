@@ -18,7 +18,7 @@ Head = Literal["sigmoid", "softmax"]
 HEADS: tuple[Head, ...] = get_args(Head)
 
 HOW_TO_TELL = (
-    "the loss in training tells: cross entropy is softmax (DETR, Conditional DETR), focal loss is sigmoid"
+    "the loss in training tells: cross entropy is softmax (DETR, YOLOS), focal loss is sigmoid"
     " (RF-DETR, whose last logit is spare)"
 )
 SHOWN: Mapping[Head, str] = {

@@ -111,6 +111,17 @@ def check_alpha(alpha: float) -> float:
     return checked("alpha", alpha, 0.0, 1.0)
 
 
+def check_margin(margin: float) -> float:
+    """Return the loss that is tolerated.
+
+    Raises:
+        GateInputError: not from 0 to less than 1.
+    """
+    if not is_number(margin) or not 0.0 <= margin < 1.0:
+        raise GateInputError("margin", margin, "a number from 0 to less than 1 is wanted")
+    return float(margin)
+
+
 def checked(what: str, given: float, low: float, high: float) -> float:
     """Return a number strictly between two bounds.
 

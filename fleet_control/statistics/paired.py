@@ -28,6 +28,7 @@ from fleet_control.errors import GateInputError
 from fleet_control.statistics.evidence import (
     STATE_VERSION,
     check_alpha,
+    check_margin,
     e_value,
     field,
     is_number,
@@ -70,9 +71,7 @@ class PairedGate:
 
     def __init__(self, alpha: float, margin: float) -> None:
         self.alpha = check_alpha(alpha)
-        if not 0.0 <= margin < 1.0:
-            raise GateInputError("margin", margin, "a number from 0 to less than 1 is wanted")
-        self.margin = float(margin)
+        self.margin = check_margin(margin)
         self._differences: list[float] = []
         self._peak = 0.0
         self._passed = False

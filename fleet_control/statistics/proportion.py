@@ -11,6 +11,7 @@ from fleet_control.statistics.blocks import Block, log_e_values
 from fleet_control.statistics.evidence import (
     Floats,
     MixtureGate,
+    check_margin,
     count,
     field,
     log_sum,
@@ -45,9 +46,7 @@ class ProportionGate(MixtureGate):
 
     def __init__(self, alpha: float, margin: float = 0.0) -> None:
         super().__init__(alpha, STAKES)
-        if not 0.0 <= margin < 1.0:
-            raise GateInputError("margin", margin, "a number from 0 to less than 1 is wanted")
-        self.margin = float(margin)
+        self.margin = check_margin(margin)
         self._canary = self._canary_good = self._control = self._control_good = 0
 
     def update(

@@ -7,6 +7,7 @@ import pytest
 from fleet_agent.activation.opening import SHIPPED_KEYS
 from fleet_agent.activation.signing import trusted_keys
 from fleet_agent.config import ModelConfig
+from fleet_agent.engines.contract import Backend
 from fleet_agent.engines.onnxruntime_backend import OnnxRuntimeBackend
 from fleet_agent.engines.onnxruntime_provider import Provider
 from fleet_agent.engines.tensorrt.backend import TensorRtBackend
@@ -21,6 +22,18 @@ V1 = SHIPPED_KEYS.parent / "v1"
 pytestmark = pytest.mark.gpu
 
 
+def cart_with(backend: Backend, folder: Path, precision: Precision) -> CartOnBench:
+    """Return a cart of four cameras that runs the reference model."""
+    return CartOnBench(
+        folder / "cart",
+        V1,
+        backend=backend,
+        settings=type(SETTINGS)(precision=precision, cameras=4),
+        clock=SystemClock(),
+        trusted=trusted_keys(SHIPPED_KEYS),
+    )
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("runtime", ["tensorrt", "tensorrt_rtx"])
 def test_a_shipped_model_goes_live_on_the_gpu_and_survives_its_plan(
@@ -31,14 +44,7 @@ def test_a_shipped_model_goes_live_on_the_gpu_and_survives_its_plan(
         backend = TensorRtBackend.on_device(runtime, ModelConfig())
     except EngineError as error:  # not installed, or it refuses this chip
         pytest.skip(str(error))
-    cart = CartOnBench(
-        tmp_path / "cart",
-        V1,
-        backend=backend,
-        settings=type(SETTINGS)(precision=precision, cameras=4),
-        clock=SystemClock(),
-        trusted=trusted_keys(SHIPPED_KEYS),
-    )
+    cart = cart_with(backend, tmp_path, precision)
     activated = cart.activator.activate(V1)
     activated.engine.close()
     assert activated.report.passed
@@ -68,14 +74,7 @@ def test_a_shipped_model_passes_the_gate_with_onnx_runtime_on_the_gpu(
         backend = OnnxRuntimeBackend(provider=Provider(name="cuda"))
     except EngineError as error:
         pytest.skip(str(error))
-    cart = CartOnBench(
-        tmp_path / "cart",
-        V1,
-        backend=backend,
-        settings=type(SETTINGS)(precision=precision, cameras=4),
-        clock=SystemClock(),
-        trusted=trusted_keys(SHIPPED_KEYS),
-    )
+    cart = cart_with(backend, tmp_path, precision)
     activated = cart.activator.activate(V1)
     activated.engine.close()
     assert activated.report.passed
