@@ -9,6 +9,16 @@ FleetControlError
 ├── WarehouseError
 │   ├── WarehouseUnreachableError
 │   └── RowsRefusedError     it answered and will never take these rows
+├── PlanError                a rollout plan that cannot be carried out
+├── RolloutError
+│   ├── UnknownRolloutError
+│   ├── ActionRefusedError   the state of the rollout, or the actor's role, forbids it
+│   ├── CartsTakenError      carts are in another rollout that has not ended
+│   ├── StaleVersionError    somebody else changed the rollout meanwhile: read again
+│   ├── FencedError          the lease was lost: another controller works
+│   ├── ReusedKeyError       an idempotency key came back with another command
+│   └── StoreError           the database does not answer
+├── RegistryError            the model repository
 ├── GateInputError           numbers that no gate can count, or a state that is not its own
 └── ShutdownError            a wait was cut short because the service stops
 """
@@ -53,6 +63,80 @@ class PublishTimeoutError(BrokerError):
         super().__init__(f"{unacknowledged} messages were not acknowledged within {timeout_s:g} s")
         self.unacknowledged = unacknowledged
         self.timeout_s = timeout_s
+
+
+class PlanError(FleetControlError):
+    """A rollout plan is wrong, or does not fit the fleet."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name = name
+        self.why = why
+
+
+class RolloutError(FleetControlError):
+    """A rollout, or the database that holds it."""
+
+
+class UnknownRolloutError(RolloutError):
+    """There is no rollout of that id."""
+
+    def __init__(self, rollout_id: str) -> None:
+        super().__init__(f"there is no rollout {rollout_id!r}")
+        self.rollout_id = rollout_id
+
+
+class ActionRefusedError(RolloutError):
+    """The state of the rollout, or the actor's role, forbids an action."""
+
+    def __init__(self, action: str, why: str, *, forbidden: bool = False) -> None:
+        super().__init__(f"{action} is refused: {why}")
+        self.action = action
+        self.why = why
+        self.forbidden = forbidden
+
+
+class CartsTakenError(RolloutError):
+    """Carts are in another rollout that has not ended."""
+
+    def __init__(self, taken: dict[str, str]) -> None:
+        first = ", ".join(f"{cart} ({rollout})" for cart, rollout in sorted(taken.items())[:10])
+        more = f" and {len(taken) - 10} more" if len(taken) > 10 else ""
+        super().__init__(f"{len(taken)} carts are in a rollout that has not ended: {first}{more}")
+        self.taken = taken
+
+
+class StaleVersionError(RolloutError):
+    """Somebody else changed the rollout since it was read."""
+
+    def __init__(self, rollout_id: str, expected: int, found: int) -> None:
+        super().__init__(f"{rollout_id} is at version {found}, not {expected}: read it again")
+        self.expected = expected
+        self.found = found
+
+
+class FencedError(RolloutError):
+    """The lease was lost; another controller may be at work."""
+
+    def __init__(self, name: str, token: int) -> None:
+        super().__init__(f"lease {name!r} with token {token} is no longer held")
+        self.token = token
+
+
+class ReusedKeyError(RolloutError):
+    """An idempotency key came back with another command."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the idempotency key {key!r} was used for another command")
+        self.key = key
+
+
+class StoreError(RolloutError):
+    """The database of rollouts does not answer, or is not ours."""
+
+
+class RegistryError(FleetControlError):
+    """The model repository cannot be written, or a model cannot be published."""
 
 
 class GateInputError(FleetControlError, ValueError):

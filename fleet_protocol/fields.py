@@ -9,6 +9,12 @@ from fleet_protocol.limits import MAX_COUNT, MAX_SEQ
 Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
 BootId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{12,64}\Z")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+RolloutId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+# Tries of one rollout on one cart.
+Attempt = Annotated[int, Meta(ge=0, le=1_000)]
+# Of the labels that a cart's owner gives it.
+LabelName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}\Z")]
 Seq = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 # A sum over millions of hostile windows still fits 64 bits.
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]

@@ -30,6 +30,9 @@ MAX_CLOCK_BEHIND_MS = 45 * 24 * 3600 * 1000
 # A cart clock may run ahead this far before its rows would hide from "the last hour".
 MAX_CLOCK_AHEAD_MS = 10 * 60 * 1000
 
+# Labels of one cart: what a rollout may choose by.
+MAX_LABELS = 16
+
 # Largest single count of a window. A busy camera makes 10^5 frames an hour; higher would let a few
 # hostile windows overflow a 64-bit sum and stop every store's rollups.
 MAX_COUNT = 1_000_000_000

@@ -20,6 +20,7 @@ from fleet_protocol.errors import (
     VersionError,
 )
 from fleet_protocol.fields import (
+    Attempt,
     BootId,
     CameraName,
     Count,
@@ -30,11 +31,13 @@ from fleet_protocol.fields import (
     EventType,
     Grams,
     Id,
+    LabelName,
     Name,
     OffsetMs,
     Outcome,
     Probability,
     Quantity,
+    RolloutId,
     Seq,
     ShortText,
     Text,
@@ -45,6 +48,7 @@ from fleet_protocol.limits import (
     MAX_CLOCK_BEHIND_MS,
     MAX_EVENT_ROWS,
     MAX_HISTOGRAM_BUCKETS,
+    MAX_LABELS,
     MAX_NAMES,
     MAX_SIGNAL_BINS,
     VERSION,
@@ -134,7 +138,17 @@ class Gap(Message, frozen=True, tag="gap", kw_only=True):
 
 
 class Update(Message, frozen=True, tag="update", kw_only=True):
-    """A step of a model update on the cart."""
+    """A step of a model update on the cart.
+
+    Attributes:
+        t0: When it was taken, cart clock.
+        state: The step: IDLE, FETCHING, VERIFIED, BUILDING, SELFTEST, STAGED, PROBATION, COMMITTED, ROLLED_BACK.
+        target: The model being installed.
+        reason: Why, when it failed.
+        rollout: Which asked for it.
+        attempt: Which try of that rollout, from 1; 0 without a rollout.
+        step: Counts up within a try: what comes late or twice is known by it.
+    """
 
     channels: ClassVar[tuple[str, ...]] = ("upd",)
 
@@ -142,6 +156,9 @@ class Update(Message, frozen=True, tag="update", kw_only=True):
     state: Annotated[str, Meta(pattern=r"^[A-Z_]{1,32}\Z")]
     target: Digest | None = None
     reason: Text | None = None
+    rollout: RolloutId | None = None
+    attempt: Attempt = 0
+    step: Seq = 0
 
 
 AnyMessage = Window | Events | Gap | Update
@@ -172,6 +189,7 @@ class CartState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cameras: Annotated[list[Id], Meta(max_length=16)] = field(default_factory=list)
     hw: ShortText = ""
     engine: ShortText = ""
+    labels: Annotated[dict[LabelName, ShortText], Meta(max_length=MAX_LABELS)] = field(default_factory=dict)
     reason: Text | None = None
     held: Annotated[list[HeldFrom], Meta(max_length=64)] = field(default_factory=list)
 
@@ -261,7 +279,7 @@ def decode_state(topic_text: str, payload: bytes) -> CartState:
         ProtocolError: one of its subclasses, by what is wrong.
     """
     topic = parse_topic(topic_text)
-    state: CartState = _decode_control(_state_decoder, payload)
+    state: CartState = decode_control(_state_decoder, payload)
     _check_owner(topic, state.store, state.cart)
     return state
 
@@ -272,7 +290,7 @@ def decode_ack(payload: bytes) -> Ack:
     Raises:
         ProtocolError: one of its subclasses, by what is wrong.
     """
-    ack: Ack = _decode_control(_ack_decoder, payload)
+    ack: Ack = decode_control(_ack_decoder, payload)
     return ack
 
 
@@ -300,7 +318,12 @@ def _times_of(message: AnyMessage) -> tuple[int, ...]:
             return ()
 
 
-def _decode_control(decoder: msgspec.json.Decoder[Any], payload: bytes) -> Any:
+def decode_control(decoder: msgspec.json.Decoder[Any], payload: bytes) -> Any:
+    """Check and decode a retained message with the decoder of its kind.
+
+    Raises:
+        ProtocolError: one of its subclasses, by what is wrong.
+    """
     body = unpack(payload)
     _raw_fields_of(body)
     return _decode(decoder, body)

@@ -1,0 +1,1 @@
+"""Staged rollouts: a pure reducer over an append-only log, and the parts around it."""
