@@ -142,7 +142,8 @@ class Update(Message, frozen=True, tag="update", kw_only=True):
 
     Attributes:
         t0: When it was taken, cart clock.
-        state: The step: IDLE, FETCHING, VERIFIED, BUILDING, SELFTEST, STAGED, PROBATION, COMMITTED, ROLLED_BACK.
+        state: The step: IDLE, FETCHING, VERIFIED, BUILDING, SELFTEST, STAGED, PROBATION, COMMITTED or
+            ROLLED_BACK.
         target: The model being installed.
         reason: Why, when it failed.
         rollout: Which asked for it.

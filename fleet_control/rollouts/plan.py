@@ -87,8 +87,8 @@ class GatePlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One gate that may stop the rollout.
 
     Attributes:
-        metric: accuracy: share of item events that no label contradicts; errors: per inference; latency: share
-            of decisions slower than the threshold.
+        metric: accuracy: share of item events that no label contradicts; errors: per inference; latency:
+            share of decisions slower than the threshold.
         margin: Loss that is tolerated (accuracy only).
         quantile: Of latency.
         threshold_ms: Of latency; None: the control carts' quantile of the day before the start.
