@@ -72,6 +72,12 @@ page = st.navigation(
             help="What is wrong in one store, since when? Its carts, timeline, cameras and events.",
         ),
         st.Page(
+            "app_pages/rollouts.py",
+            title="Rollouts",
+            icon=":material/rocket_launch:",
+            help="Which models are on their way, how far, and does anything have to be stopped?",
+        ),
+        st.Page(
             "app_pages/latency.py",
             title="Latency",
             icon=":material/timer:",
