@@ -42,7 +42,7 @@ def body(shown: tuple[str | None, bool]) -> None:
     leave_for_dialog()
     context, control = page_context(), page_control()
     if not control.connected:
-        page_header("Rollouts", context)
+        page_header("Rollouts", context, counted=False)
         st.info(HOW_TO_CONNECT, icon=":material/link_off:")
     elif shown[0] is None:
         draw_overview(context, control)
@@ -52,7 +52,7 @@ def body(shown: tuple[str | None, bool]) -> None:
 
 def draw_overview(context: PageContext, control: PageControl) -> None:
     """Draw the list."""
-    page_header("Rollouts", context, SIMULATED if control.simulated else "")
+    page_header("Rollouts", context, SIMULATED if control.simulated else "", counted=False)
     context = replace(context, part="rollouts")
     panel(
         "",
@@ -87,7 +87,7 @@ def draw_one(rollout_id: str, context: PageContext, control: PageControl) -> Non
     )
     with top:
         title = title_of(drawn[0]) if drawn else rollout_id
-        page_header(title, context, SIMULATED if control.simulated else "")
+        page_header(title, context, SIMULATED if control.simulated else "", counted=False)
     if not drawn:
         return
     rollout = drawn[0]

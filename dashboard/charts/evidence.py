@@ -1,4 +1,4 @@
-"""The evidence of gates: e-values against their threshold over time, and the difference against its margin."""
+"""The evidence of gates: e-values against their threshold, and the difference against its margin."""
 
 import math
 from datetime import timedelta
@@ -10,7 +10,7 @@ from dashboard.charts.frame import Chart, Look, lay_out
 from dashboard.sources.control import GateEvidence
 from dashboard.view_models.gates import GateCard, crossing, evidence_text
 
-_COURSE_PX, _INTERVAL_PX = 190, 118
+_COURSE_PX, _INTERVAL_PX = 190, 116
 # Evidence against harm shrinks without end; what is below says no more than this.
 _LEAST = 0.05
 
@@ -46,7 +46,8 @@ def evidence_course(card: GateCard, look: Look) -> Chart:
     if gate.threshold is not None:
         figure.add_hline(y=gate.threshold, line={"color": colours.alarm, "width": 1.5, "dash": "longdash"})
         figure.add_annotation(
-            x=0, xref="paper", xanchor="left", y=math.log10(gate.threshold), yanchor="bottom", showarrow=False,
+            x=0, xref="paper", xanchor="left", y=math.log10(gate.threshold), yanchor="bottom",
+            showarrow=False,
             text=f"{'would stop' if card.watches else 'stops'} at {gate.threshold:,.0f}",
             font={"color": colours.alarm, "size": 11},
         )  # fmt: skip
@@ -98,13 +99,14 @@ def interval_bar(gate: GateEvidence, margin: float, look: Look) -> Chart | None:
     lay_out(figure, look, _INTERVAL_PX, legend=False)
     figure.update_layout(margin_t=26)
     reach = max(abs(low), abs(high), abs(limit)) * 1.15
-    figure.update_xaxes(range=[-reach, reach], ticksuffix=" pp", nticks=7, tickformat="+.1~f")
+    figure.update_xaxes(range=[-reach, reach], ticksuffix=" pp", nticks=7, tickformat="~g")
     figure.update_yaxes(visible=False, range=[-1, 1])
     figure.add_vline(x=0, line={"color": colours.muted, "width": 1})
     if margin:
         figure.add_vline(x=limit, line={"color": colours.alarm, "width": 1.5, "dash": "longdash"})
         figure.add_annotation(
-            x=limit, y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"margin \N{MINUS SIGN}{-limit:g}",
+            x=limit, y=1, yref="paper", yanchor="bottom", showarrow=False,
+            text=f"margin \N{MINUS SIGN}{-limit:g}",
             font={"color": colours.alarm, "size": 11},
         )  # fmt: skip
     finding = f"Difference of new model to without: {low:+.1f} to {high:+.1f} points."

@@ -1,5 +1,7 @@
 """What people do to a rollout: buttons, and one dialog that says what it means before it is done."""
 
+import contextlib
+
 import streamlit as st
 
 from dashboard import formats
@@ -67,11 +69,9 @@ def _draw_action(rollout: RolloutView, choice: Choice) -> None:
 
 def _ask(rollout: RolloutView, action: str) -> None:
     """Prepare the question, with the rollout as it is at this moment; a callback."""
-    try:
+    # Whoever wants to stop a rollout must not be stopped by a reading that failed.
+    with contextlib.suppress(DashboardError):
         rollout = page_control().direct.rollout(rollout.id)
-    except DashboardError:
-        # Whoever wants to stop a rollout must not be stopped by a reading that failed.
-        pass
     st.session_state[_ASKED] = Draft(rollout, action)
     st.session_state.pop(_REASON, None)
 
@@ -151,4 +151,5 @@ def _draw_consequences(draft: Draft) -> None:
 def _unknown(draft: Draft) -> str:
     if draft.action == _PAUSE:
         return "Carts that run the model keep it. Nobody else fetches it or puts it live until it is resumed."
-    return f"Model {formats.short_version(draft.seen.model)}, baseline {formats.short_version(draft.seen.baseline)}."
+    model, baseline = (formats.short_version(d) for d in (draft.seen.model, draft.seen.baseline))
+    return f"Model {model}, baseline {baseline}. How many carts it concerns is not known now."

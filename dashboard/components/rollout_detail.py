@@ -9,13 +9,13 @@ from dashboard import formats
 from dashboard.charts.evidence import evidence_course, interval_bar
 from dashboard.charts.share_bar import share_bar
 from dashboard.components.cached_control import PageControl
-from dashboard.components.cards import draw_chart
+from dashboard.components.cards import draw_chart, draw_plain
 from dashboard.components.context import PageContext
 from dashboard.components.rollout_actions import draw_actions, draw_pause
 from dashboard.components.rollout_list import model_names
 from dashboard.sources.control import RolloutView
 from dashboard.state import Outcome
-from dashboard.view_models.gates import GateCard, build_gates, evidence_text
+from dashboard.view_models.gates import GateCard, build_gates
 from dashboard.view_models.rollout_detail import StageCard, head_sentence
 from dashboard.view_models.rollout_words import STATUSES, word_of
 from dashboard.view_models.rollouts import escaped, model_text, progress
@@ -25,7 +25,7 @@ HOW_GATES = (
     "It may be looked at every second for ever: the chance that it ever reaches the line without harm is "
     "alpha, the gate's share of the plan's. Only pairs of carts may promote a stage."
 )
-# Cards of a gate with a course beside one another; those without are drawn as lines.
+# Gates beside one another.
 _GATES_WIDE = 3
 
 
@@ -47,10 +47,10 @@ def draw_head(found: Detail, context: PageContext, control: PageControl) -> None
     """Draw where it is and what can be done about it; Pause first."""
     rollout = found.rollout
     word = word_of(STATUSES, rollout.status)
+    rest = head_sentence(rollout, context.now).removeprefix(word.text)
     with st.container(border=True, key="rollout_head"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.badge(word.text, icon=word.icon, color=word.colour)
-            st.markdown(escaped(head_sentence(rollout, context.now)), width="stretch")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
+            st.markdown(f":{word.colour}-badge[{word.icon} {word.text}]{escaped(rest)}", width="stretch")
             draw_pause(rollout, control, "head")
         done, total = progress(rollout)
         back = rollout.status in ("rolling_back", "rolled_back")
@@ -68,7 +68,7 @@ def draw_head(found: Detail, context: PageContext, control: PageControl) -> None
 
 def draw_stages(cards: Sequence[StageCard], context: PageContext) -> None:
     """Draw the stages in a strip that wraps."""
-    with st.grid(max(1, min(len(cards), 5)), min_column_width=230, gap="small"):
+    with st.grid(max(1, min(len(cards), 5)), min_column_width=190, gap="small"):
         for place, card in enumerate(cards):
             with st.container(border=True, height="stretch", gap="xsmall", key=f"stage_{place}"):
                 _draw_stage(card, context)
@@ -93,16 +93,13 @@ def load_gates(
 
 
 def draw_gates(cards: Sequence[GateCard], context: PageContext) -> None:
-    """Draw the gates: with a course or an interval as cards, the others in lines below."""
-    drawn = [card for card in cards if card.evidence.history or card.evidence.interval]
-    if drawn:
-        with st.grid(min(_GATES_WIDE, len(drawn)), min_column_width=300, gap="small"):
-            for card in drawn:
-                with st.container(border=True, height="stretch", gap="xsmall", key=f"gate_{card.key}"):
-                    _draw_gate(card, context)
-    for card in cards:
-        if card not in drawn:
-            _draw_line(card)
+    """Draw the gates as cards: those that may stop it first, then what they rest on."""
+    # Cards of one row are equally high: those with a course beside one another.
+    cards = sorted(cards, key=lambda card: not card.evidence.history)
+    with st.grid(min(_GATES_WIDE, max(1, len(cards))), min_column_width=300, gap="small"):
+        for card in cards:
+            with st.container(border=True, height="stretch", gap="xsmall", key=f"gate_{card.key}"):
+                _draw_gate(card, context)
 
 
 def _draw_title(card: GateCard) -> None:
@@ -115,12 +112,16 @@ def _draw_title(card: GateCard) -> None:
 def _draw_gate(card: GateCard, context: PageContext) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _draw_title(card)
-    st.markdown(" ".join([card.sentence, *card.facts]))
+    if card.sentence:
+        st.markdown(card.sentence)
+    for fact in card.facts:
+        st.caption(fact)
     if card.evidence.history:
         draw_chart(evidence_course(card, context.look), context, f"evidence_{card.key}")
     bar = interval_bar(card.evidence, card.margin or 0.0, context.look)
     if bar is not None:
-        draw_chart(bar, context, f"interval_{card.key}")
+        st.caption(bar.caption)
+        draw_plain(bar, f"interval_{card.key}")
     _draw_foot(card, context)
 
 
@@ -132,17 +133,7 @@ def _draw_foot(card: GateCard, context: PageContext) -> None:
     parts = (
         card.note and escaped(card.note.rstrip(".")),
         counted,
-        gate.alpha and f"α {gate.alpha:.3g}",
+        gate.alpha and f"alpha {gate.alpha:.2g}",
         card.query and f"query `{card.query.replace('`', '')}`",
     )
     st.caption(" · ".join(part for part in parts if part))
-
-
-def _draw_line(card: GateCard) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"gate_{card.key}"):
-        _draw_title(card)
-        told = " ".join(
-            filter(None, [card.sentence, escaped(card.note), *card.facts, evidence_text(card.evidence)])
-        )
-        query = f" Query `{card.query.replace('`', '')}`." if card.query else ""
-        st.caption(f"{told}{query}", width="stretch")

@@ -58,14 +58,15 @@ def draw_form(context: PageContext, control: PageControl) -> None:
         open_rollout(made)
         st.rerun()
     st.button("All rollouts", key="back", icon=":material/arrow_back:", type="tertiary", on_click=open_list)
-    page_header("New rollout", context, "nothing reaches a cart before it is started")
+    page_header("New rollout", context, "nothing reaches a cart before it is started", counted=False)
     try:
         if control.me().role != _OWNER or control.nameless:
             st.info("Only a rollout owner creates rollouts.", icon=":material/lock:")
             return
         plan = _draw_plan(context, control)
     except PlanDraftError as error:
-        st.warning(escaped(str(error)), icon=":material/edit:")
+        st.button("Check against the fleet", key="plan_check", icon=":material/fact_check:", disabled=True)
+        st.caption(escaped(str(error)))
         return
     except DashboardError as error:
         st.error(escaped(getattr(error, "sentence", str(error)).capitalize()), icon=":material/cloud_off:")
@@ -92,7 +93,14 @@ def _draw_fields(context: PageContext, control: PageControl) -> forms.PlanForm:
         first = st.columns([1, 2, 2, 2])
         rollout = first[0].text_input("Id", key="plan_id", max_chars=64, placeholder="autumn-2")
         title = first[1].text_input("Title", key="plan_title", max_chars=200, placeholder="Autumn shelves")
-        model = first[2].selectbox("Model", list(models), format_func=models.__getitem__, key="plan_model")
+        model = first[2].selectbox(
+            "Model",
+            list(models),
+            None,
+            format_func=models.__getitem__,
+            key="plan_model",
+            placeholder="Choose a model",
+        )
         baseline = first[3].selectbox(
             "Baseline", ["", *models], key="plan_baseline",
             format_func=lambda d: models.get(d, "What most carts run now"),
@@ -116,7 +124,9 @@ def _draw_fields(context: PageContext, control: PageControl) -> forms.PlanForm:
             "Single carts", [c.cart for c in fleet if not chosen or c.store in chosen], key="plan_carts",
             placeholder="All carts",
         )  # fmt: skip
-        percent = second[3].number_input("Percent of them", 1.0, 100.0, 100.0, 5.0, key="plan_percent")
+        percent = second[3].number_input(
+            "Percent of them", 1.0, 100.0, 100.0, 5.0, format="%.0f", key="plan_percent"
+        )
     stages = _draw_stages()
     gates = _draw_gates()
     with st.container(border=True):
@@ -218,7 +228,9 @@ def _draw_windows() -> list[dict[str, Any]]:
 def _editor(
     key: str, frame: pd.DataFrame, columns: dict[str, Any], rows: Any = "fixed"
 ) -> list[dict[str, Any]]:
-    edited = st.data_editor(frame, key=key, column_config=columns, num_rows=rows, hide_index=True)
+    edited = st.data_editor(
+        frame, key=key, column_config=columns, num_rows=rows, hide_index=True, placeholder=formats.UNKNOWN
+    )
     return [{str(name): value for name, value in row.items()} for row in edited.to_dict("records")]
 
 

@@ -33,7 +33,7 @@ class Listing:
 def load_list(context: PageContext, control: PageControl) -> Outcome[Listing]:
     """Load the list: one call; roles and the registry are asked once a minute."""
     rollouts = control.rollouts()
-    rows = build_rows(rollouts, model_names(control.models()))
+    rows = build_rows(rollouts, short_names(control.models()))
     return Outcome(Listing(rows, rollouts, control.me().role), len(rows), context.now)
 
 
@@ -42,12 +42,23 @@ def model_names(models: tuple[ModelView, ...]) -> dict[str, str]:
     return {model.digest: f"{model.name} {model.version}".strip() for model in models}
 
 
+def short_names(models: tuple[ModelView, ...]) -> dict[str, str]:
+    """Return the same for a narrow column: the version alone where all models have one name."""
+    if len({model.name for model in models}) > 1:
+        return model_names(models)
+    return {model.digest: model.version for model in models}
+
+
 def draw_list(found: Listing, context: PageContext, control: PageControl) -> None:
     """Draw it; a click on a row opens the rollout."""
     may_act = found.role != VIEWER and not control.nameless
     for rollout in [r for r in found.rollouts if r.status == "running"][:MOST_STRIPS]:
         _draw_strip(rollout, context, may_pause=may_act)
-    shown = kept(found.rows, _draw_filters(found.rows))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        shown = kept(found.rows, _draw_filters(found.rows))
+        if found.role == _OWNER and not control.nameless:
+            st.space("stretch")
+            st.button("New rollout", key="new_rollout", icon=":material/add:", on_click=open_new)
     if not shown:
         st.info("No rollout is in this state.", icon=":material/filter_alt_off:")
         return
@@ -66,12 +77,6 @@ def draw_list(found: Listing, context: PageContext, control: PageControl) -> Non
     if places and places[0] < len(shown):
         open_rollout(shown[places[0]].rollout_id)
         st.rerun()
-
-
-def draw_new(control: PageControl) -> None:
-    """Draw the button that opens the form; an owner's."""
-    if control.me().role == _OWNER and not control.nameless:
-        st.button("New rollout", key="new_rollout", icon=":material/add:", on_click=open_new)
 
 
 def _draw_filters(rows: tuple[RolloutRow, ...]) -> str:
@@ -112,33 +117,35 @@ def rollout_table(rows: tuple[RolloutRow, ...]) -> pd.DataFrame:
         {
             "Rollout": [r.title for r in rows],
             "Status": [status_text(r.status) for r in rows],
-            "Model": [r.model for r in rows],
+            "Waits for": [r.waits_for.capitalize() or formats.UNKNOWN for r in rows],
             "Stage": [r.stage or formats.UNKNOWN for r in rows],
             "Progress": [None if r.share is None else 100 * r.share for r in rows],
             "Carts": [f"{r.done} of {r.total}" for r in rows],
             "Gates": [r.gates or formats.UNKNOWN for r in rows],
-            "Waits for": [r.waits_for or formats.UNKNOWN for r in rows],
             "Changed": [r.changed_at for r in rows],
+            "Model": [r.model for r in rows],
         }
     )
 
 
 ROLLOUT_COLUMNS = {
-    "Rollout": st.column_config.TextColumn(width="medium", pinned=True),
-    "Status": st.column_config.TextColumn(width="small"),
+    "Rollout": st.column_config.TextColumn(width=178, pinned=True),
+    "Status": st.column_config.TextColumn(width=112),
     "Model": st.column_config.TextColumn(
-        width="medium", help="Name and version, and the first eight digits of the digest."
+        help="Version, with its name where models have several, and the first eight digits of the digest."
     ),
-    "Stage": st.column_config.TextColumn(width="small", help="The stage that runs or ran last."),
+    "Stage": st.column_config.TextColumn(width=100, help="The stage that runs or ran last."),
     "Progress": st.column_config.ProgressColumn(
-        width="small",
+        width=92,
         format="%.0f %%",
         min_value=0,
         max_value=100,
         help="Carts that run the model, of those it is for; on the way back: those that are back.",
     ),
-    "Carts": st.column_config.TextColumn(width="small"),
-    "Gates": st.column_config.TextColumn(width="medium", help="What its gates say, the gravest first."),
-    "Waits for": st.column_config.TextColumn(width="medium", help="What a person has to do."),
-    "Changed": st.column_config.DatetimeColumn(format="distance", help="When its status last changed."),
+    "Carts": st.column_config.TextColumn(width=84),
+    "Gates": st.column_config.TextColumn(width=142, help="What its gates say, the gravest first."),
+    "Waits for": st.column_config.TextColumn(width=84, help="What a person has to do."),
+    "Changed": st.column_config.DatetimeColumn(
+        width=96, format="distance", help="When its status last changed."
+    ),
 }

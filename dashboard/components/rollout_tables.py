@@ -45,20 +45,19 @@ def _draw_carts_tab(rollout: RolloutView, context: PageContext, control: PageCon
     present = {s for stage in rollout.stages for s, n in stage.counts.items() if n}
     names = _store_names(rollout, context)
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        store = st.selectbox(
+            "Store",
+            [ALL_STORES, *names],
+            format_func=lambda s: names.get(s, "All stores"),
+            key=_STORE,
+            width=220,
+        )
         statuses = st.pills(
             "Status",
             [status for status in CARTS if status in present],
             selection_mode="multi",
             format_func=lambda s: f"{CARTS[s]} {sum(stage.counts.get(s, 0) for stage in rollout.stages)}",
             key=_STATUSES,
-            width="stretch",
-        )
-        store = st.selectbox(
-            "Carts of store",
-            [ALL_STORES, *names],
-            format_func=lambda s: names.get(s, "All stores"),
-            key=_STORE,
-            width=220,
         )
     # A page is the cart after which it begins; another filter begins anew.
     asked = (rollout.id, tuple(statuses), store)

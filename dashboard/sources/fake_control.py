@@ -1,4 +1,4 @@
-"""The control API in memory: SIMULATED rollouts for developing the page and for tests. Acts, and remembers it."""
+"""The control API in memory: SIMULATED rollouts for developing and tests. Acts, and remembers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +29,7 @@ from dashboard.sources.control import (
     StageView,
 )
 from dashboard.sources.fake_evidence import evidence_of
+from dashboard.sources.fake_log import entries_of
 
 _AFTER = {
     "approve": "ready",
@@ -130,14 +131,18 @@ class FakeControl:
 
     def log(self, rollout_id: str, after: int, limit: int) -> LogPage:
         """See `ControlSource`."""
-        entries = [e for e in self._entries(self.rollout(rollout_id)) if e.number > after][:limit]
-        return LogPage(tuple(entries), entries[-1].number if entries else None)
+        rollout = self.rollout(rollout_id)
+        every = entries_of(rollout, script.carts_of(rollout), self._told.get(rollout_id, ()))
+        entries = tuple(entry for entry in every if entry.number > after)[:limit]
+        return LogPage(entries, entries[-1].number if entries else None)
 
     def audit(self, rollout_id: str, limit: int) -> tuple[CommandView, ...]:
         """See `ControlSource`."""
         rollout = self.rollout(rollout_id)
-        begun = CommandView("0f2c9a", rollout.created_at, rollout.created_by, "rollout_owner", "create", "done",
-                            rollout.id, "as agreed on Monday")  # fmt: skip
+        begun = CommandView(
+            "0f2c9a", rollout.created_at, rollout.created_by, "rollout_owner", "create", "done", rollout.id,
+            "as agreed on Monday",
+        )  # fmt: skip
         return (*[c for c in self.commands if c.rollout == rollout_id], begun)[:limit]
 
     def fleet(self) -> tuple[FleetCart, ...]:
@@ -175,11 +180,9 @@ class FakeControl:
             problems.append(f"there is a rollout {plan['rollout']!r} already: an id is used once")
         if str(plan.get("model")) not in {m.digest for m in self.models()}:
             problems.append(f"the model {plan.get('model')} is not published")
-        offline = sum(not c.online for c in carts)
-        return Preview(
-            len(carts), offline, sum(c.model == plan.get("model") for c in carts), tuple(stages),
-            tuple(problems), (f"{offline} carts are offline now; they are told when they are back",) if offline else (),
-        )  # fmt: skip
+        offline, already = sum(not c.online for c in carts), sum(c.model == plan.get("model") for c in carts)
+        warnings = (f"{offline} carts are offline now; they are told when they are back",) if offline else ()
+        return Preview(len(carts), offline, already, tuple(stages), tuple(problems), warnings)
 
     def create(self, plan: Mapping[str, Any], key: str, reason: str) -> RolloutView:
         """See `ControlSource`."""
@@ -193,7 +196,9 @@ class FakeControl:
             status="draft" if plan.get("approval") else "ready", baseline=world.OLD_MODEL, version=1,
             created_at=now, created_by=self._person, changed_at=now, plan=dict(plan), pool=found.carts,
             stages=tuple(
-                StageView(i, s["name"], "waiting", planned=f"{s.get('percent', 0):g} %", bake_s=s.get("bake_s", 0))
+                StageView(
+                    i, s["name"], "waiting", planned=f"{s.get('percent', 0):g} %", bake_s=s.get("bake_s", 0)
+                )
                 for i, s in enumerate(plan["stages"])
             ),
         )  # fmt: skip
@@ -252,39 +257,6 @@ class FakeControl:
             needed = "on call" if action in _ON_CALL else "rollout owner"
             why = f"the role {needed} is needed"
         return Choice(action, not why, why, () if why else _consequences(rollout, action))
-
-    def _entries(self, rollout: RolloutView) -> list[LogEntry]:
-        told = [(rollout.created_at, "created", f"{rollout.created_by} created it.", None, None)]
-        for stage in rollout.stages:
-            name, of = f"Stage {stage.name}", sum(stage.counts.values())
-            if stage.began_at:
-                told.append((stage.began_at, "stage_started", f"{name} began with {of} carts.", None, stage))
-                told += [
-                    (c.changed_at or stage.began_at, "cart_reported", f"{c.cart} reported {c.device}, try {c.attempt}.",
-                     c.cart, stage)
-                    for c in script.carts_of(rollout) if c.stage == stage.index and c.device
-                ]  # fmt: skip
-            if stage.baking_at:
-                told.append(
-                    (
-                        stage.baking_at,
-                        "stage_baking",
-                        f"{name} bakes: enough carts run the model.",
-                        None,
-                        stage,
-                    )
-                )
-            if stage.ended_at and stage.status == "passed":
-                told.append((stage.ended_at, "stage_passed", f"{name} passed: {stage.why}.", None, stage))
-        own = self._told.get(rollout.id, [])
-        if rollout.automatic and not own:
-            told.append((rollout.changed_at, "paused", f"A gate paused it: {rollout.why}.", None, None))
-        told.sort(key=lambda entry: entry[0])
-        first = rollout.version - len(told) - len(own) + 1
-        return [
-            LogEntry(first + i, at, kind, text, "controller", stage=stage and stage.index, cart=cart)
-            for i, (at, kind, text, cart, stage) in enumerate(told)
-        ] + own
 
 
 def _by(carts: Sequence[FleetCart], field: str) -> dict[str, int]:

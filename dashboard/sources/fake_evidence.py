@@ -1,4 +1,4 @@
-"""Evidence of gates for the in-memory control API: SIMULATED courses of e-values, seeded by the rollout's id."""
+"""Evidence of gates for the in-memory control API: SIMULATED e-values, seeded by the rollout's id."""
 
 import zlib
 from datetime import datetime, timedelta
@@ -34,13 +34,13 @@ def evidence_of(rollout: RolloutView, now: datetime) -> Evidence:
     until = now - timedelta(seconds=75) if rollout.status == "running" else rollout.changed_at
     gates = [_gate(name, verdicts.get(name), until, rng) for name in _SHARES]
     gates.append(_promotion(verdicts.get("promotion"), until))
-    for name in ("sample_ratio", "replay"):
-        gates.append(
-            GateEvidence(
-                name, verdict=verdicts.get(name), alpha=0.001, note=_NOTES[name], watermark_at=until,
-                query="gate_shares" if name == "sample_ratio" else "gate_accuracy",
-            )
-        )  # fmt: skip
+    gates += [
+        GateEvidence(
+            name, verdict=verdicts.get(name), alpha=0.001, note=_NOTES[name], watermark_at=until,
+            query="gate_shares" if name == "sample_ratio" else "gate_accuracy",
+        )
+        for name in ("sample_ratio", "replay")
+    ]  # fmt: skip
     return Evidence(tuple(gates))
 
 

@@ -1,8 +1,8 @@
 """Rollouts for the in-memory control API: SIMULATED, one in every state, the same at every start."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 import numpy as np
 
@@ -52,11 +52,9 @@ class Script:
     by: str = "maria@example.org"
 
 
-_PASSED = (("accuracy", "pass"), ("errors", "pass"), ("latency", "pass"), ("promotion", "pass"))
-FAIL_WHY = (
-    "the accuracy gate failed: 87.4 % uncontradicted with the new model, 96.8 % without, "
-    "and the margin is 1 point"
-)
+_PASSED = (("accuracy", "pass"), ("errors", "pass"), ("latency", "pass"), ("promotion", "pass"),
+           ("sample_ratio", "pass"), ("replay", "pass"))  # fmt: skip
+FAIL_WHY = "87.4 % uncontradicted with the new model, 96.9 % without, and the margin is 1 point"
 SCRIPTS = (
     Script(
         "shelf-3", "Autumn shelves", "paused", BAD_MODEL, 52 * _MINUTE, 4 * _MINUTE,
@@ -212,13 +210,9 @@ def carts_of(rollout: RolloutView) -> list[CartView]:
     drawn, found = iter(fleet()), list[CartView]()
     for stage in rollout.stages:
         spread = [status for status, n in stage.counts.items() for _ in range(n)]
-        for (store, cart, hardware), status in zip(_taken(drawn, len(spread)), spread, strict=True):
-            found.append(_cart(rollout, stage, store, cart, hardware, status))
+        picked = islice(drawn, len(spread))
+        found += [_cart(rollout, stage, one, status) for one, status in zip(picked, spread, strict=True)]
     return sorted(found, key=lambda view: view.cart)
-
-
-def _taken(drawn: object, n: int) -> Sequence[tuple[str, str, str]]:
-    return [next(drawn) for _ in range(n)]  # type: ignore[call-overload,no-any-return]
 
 
 _DEVICE = {"done": "COMMITTED", "working": "FETCHING", "proving": "COMMITTED", "failed": "ROLLED_BACK"}
@@ -229,9 +223,8 @@ _WHY = {
 }
 
 
-def _cart(
-    rollout: RolloutView, stage: StageView, store: str, cart: str, hardware: str, status: str
-) -> CartView:
+def _cart(rollout: RolloutView, stage: StageView, drawn: tuple[str, str, str], status: str) -> CartView:
+    store, cart, hardware = drawn
     began = stage.began_at or rollout.created_at
     late = timedelta(seconds=40 + 900 * float(world.uniform(sum(cart.encode()), stage.index)[0]))
     new = status in ("done", "proving")
@@ -249,3 +242,30 @@ def _cart(
         changed_at=began + late,
         pair=f"{store}-c{(int(cart[-2:]) + 29) % CARTS_PER_STORE + 1:02d}" if new else None,
     )
+
+
+MARK_COLUMNS = ["at", "rollout_id", "kind", "stage", "model_digest", "reason"]
+
+
+def mark_rows(now: datetime) -> list[tuple[object, ...]]:
+    """Return what happened to the rollouts, as it landed in the warehouse."""
+    return [row for script in SCRIPTS for row in _marks(script, rollout_of(script, now))]
+
+
+def _marks(script: Script, rollout: RolloutView) -> list[tuple[object, ...]]:
+    begun = [stage for stage in rollout.stages if stage.began_at is not None]
+    if not begun:
+        return []
+    name, model = script.name, script.model
+    rows: list[tuple[object, ...]] = [(begun[0].began_at, name, "started", None, model, "")]
+    rows += [
+        (stage.ended_at, name, "stage_passed", stage.index, model, "")
+        for stage in begun
+        if stage.status == "passed" and stage.ended_at is not None
+    ]
+    kind = {"paused": "paused", "completed": "finished", "aborted": "aborted"}.get(script.status)
+    if script.status in ("rolling_back", "rolled_back"):
+        kind = "rollback_started"
+    if kind is not None:
+        rows.append((rollout.changed_at, name, kind, None, model, script.why))
+    return rows

@@ -7,7 +7,7 @@ from typing import Any
 
 from dashboard import formats
 from dashboard.sources.control import GateEvidence
-from dashboard.view_models.rollout_words import GATES, NO_VERDICT, VERDICTS, Word, plain, word_of
+from dashboard.view_models.rollout_words import GATES, VERDICTS, Word, plain, word_of
 
 # By the plan's own rule, where it does not say.
 _DEFAULT_MARGINS = {"accuracy": 0.0, "promotion": 0.02}
@@ -115,7 +115,7 @@ def _sentence(gate: GateEvidence, margin: float | None) -> str:
         case "inconclusive":
             return "Neither harm nor its absence is shown yet."
         case _:
-            return NO_VERDICT.text + "."
+            return ""
 
 
 def _facts(gate: GateEvidence) -> list[str]:
@@ -150,11 +150,11 @@ def crossing(gate: GateEvidence) -> datetime | None:
 
 
 def evidence_text(gate: GateEvidence) -> str:
-    """Write how much evidence there is: "Evidence 1.4 of the 60 that stop it"."""
+    """Write how much evidence there is: "Evidence 1.4 of 60"."""
     if gate.e_value is None or gate.threshold is None:
         return ""
-    verb = "would stop it" if gate.mode == "shadow" else "stop it"
-    return f"Evidence {_short(gate.e_value)} of the {_short(gate.threshold)} that {verb}."
+    past = ", past its line of " if gate.e_value >= gate.threshold else " of "
+    return f"Evidence {_short(gate.e_value)}{past}{_short(gate.threshold)}."
 
 
 def _short(value: float) -> str:

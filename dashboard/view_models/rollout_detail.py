@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dashboard import formats
-from dashboard.sources.control import FINAL, RolloutView, StageView
-from dashboard.view_models.rollout_words import STAGES, STATUSES, Word, carts, span, word_of
+from dashboard.sources.control import RolloutView, StageView
+from dashboard.view_models.rollout_words import GATES, STAGES, STATUSES, Word, carts, span, word_of
 from dashboard.view_models.rollouts import current, waits_for
 
 # Statuses of carts as the strip joins them, in the order in which they are drawn.
@@ -66,11 +66,22 @@ def head_sentence(rollout: RolloutView, now: datetime) -> str:
     if rollout.status == "running":
         return f"Running since {span(now - rollout.changed_at)}: {_going_on(rollout)}."
     why = rollout.why.strip().rstrip(".")
-    by = " by a gate" if rollout.automatic else ""
-    asks = "" if rollout.status in FINAL else waits_for(rollout)
-    sentence = f"{word}{' since ' + span(now - rollout.changed_at) if asks and not why else ' ' + since}{by}"
-    sentence += f": {why}." if why else "."
-    return f"{sentence} It waits for {asks}." if asks else sentence
+    by = f" by {_gates(rollout)}" if rollout.automatic else ""
+    asks = _ASKS.get(waits_for(rollout), "")
+    return f"{word} {since}{by}{': ' + why if why else ''}.{asks}"
+
+
+def _gates(rollout: RolloutView) -> str:
+    failed = [GATES.get(v.gate, v.gate).lower() for v in rollout.verdicts if v.verdict == "fail"]
+    return f"the {formats.join_words(failed)} gate{'s' if len(failed) > 1 else ''}" if failed else "a gate"
+
+
+_ASKS = {
+    "approval": " A second person has to approve it.",
+    "start": " Somebody has to start it.",
+    "decision": " Somebody has to decide how it goes on.",
+    "a look": " Some carts did not go back: somebody has to look.",
+}
 
 
 def _going_on(rollout: RolloutView) -> str:

@@ -124,4 +124,6 @@ def span(length: timedelta) -> str:
     big, small, units = (*divmod(minutes, 60), ("h", "min"))
     if big >= 48:
         big, small, units = (*divmod(big, 24), ("d", "h"))
+    elif big >= 24:
+        small = 0
     return f"{big} {units[0]} {small} {units[1]}" if small else f"{big} {units[0]}"

@@ -152,18 +152,18 @@ def gates_text(rollout: RolloutView) -> str:
 
 
 def waits_for(rollout: RolloutView) -> str:
-    """Return what a person has to do; empty if it goes on by itself or has ended."""
+    """Return what it wants of a person, in a word or two; empty if it goes on by itself or has ended."""
     stage = current(rollout)
     if rollout.status == "draft":
-        return "an approval"
+        return "approval"
     if rollout.status == "ready":
-        return "a start"
+        return "start"
     if rollout.status == "paused":
-        return "a decision: resume, roll back or abort"
+        return "decision"
     if rollout.status == "running" and stage is not None and stage.status == "holding":
-        return "a decision: promote, roll back or wait"
+        return "decision"
     if rollout.status == "rolling_back" and count(rollout, "revert_failed"):
-        return "a look at carts that did not go back"
+        return "a look"
     return ""
 
 
