@@ -1,9 +1,11 @@
-"""What happens to one cart of a rollout: pure functions of its record. The rules:
+"""What happens to one cart of a rollout: pure functions of its record.
+
+The rules:
 
 - a report counts if it belongs to the present try and its step is higher than all before: what comes late,
   twice, or of another try changes nothing;
-- nobody is done because they said so. A cart that said COMMITTED is done when telemetry windows in a row carry
-  the model's digest and hold inferences; one whose report was lost, when many do;
+- nobody is done because they said so. A cart that said COMMITTED is done when telemetry windows in a row
+  carry the model's digest and hold inferences; one whose report was lost, when many do;
 - a cart that is done and runs something else is REGRESSED, and done again when it runs the model again;
 - a try that failed leaves the cart WAITING while it may have another, FAILED when not;
 - FAILED, EXCLUDED, REVERTED and REVERT_FAILED are left by a person's action only: late words change nothing
@@ -17,8 +19,8 @@ from fleet_control.rollouts.events import CartReported, CartSeen
 from fleet_control.rollouts.rollout import CartRecord
 from fleet_control.rollouts.states import CartStatus, DeviceState
 
-# Windows in a row that prove a model which the cart says it has committed. Lower, and one window of a cart that
-# falls back at once is a success; higher, and every stage waits for so many windows.
+# Windows in a row that prove a model which the cart says it has committed. Lower, and one window of a cart
+# that falls back at once is a success; higher, and every stage waits for so many windows.
 PROOF_WINDOWS = 2
 # The same where the cart's word was lost. It must outlast the cart's probation.
 PROOF_WINDOWS_UNTOLD = 10
@@ -52,8 +54,10 @@ def reported(record: CartRecord, event: CartReported) -> CartRecord | None:
         heard = _back(heard, event.at_ms)
     if heard.status is CartStatus.DONE and event.state is DeviceState.ROLLED_BACK:
         return moved(heard, CartStatus.REGRESSED, event.at_ms, event.why)
-    if heard.status not in _AT_WORK:
-        return heard
+    return _worked(heard, event) if heard.status in _AT_WORK else heard
+
+
+def _worked(heard: CartRecord, event: CartReported) -> CartRecord:
     match event.state:
         case DeviceState.COMMITTED:
             return moved(heard, CartStatus.PROVING, event.at_ms)
