@@ -149,11 +149,11 @@ def _pause_means(rollout: Rollout) -> tuple[str, ...]:
 
 def _resume_means(rollout: Rollout) -> tuple[str, ...]:
     failed = rollout.count(*FAILED)
-    known = f"{_carts(failed)} that failed and every verdict so far are acknowledged: only new ones pause it again."
-    on_the_way = (
-        f"{_carts(rollout.count(*IN_FLIGHT, CartStatus.WAITING))} go on towards {rollout.plan.model[:8]}."
+    on_the_way = rollout.count(*IN_FLIGHT, CartStatus.WAITING)
+    return (
+        f"{_carts(failed)} that failed and all verdicts so far are acknowledged: only new ones pause it.",
+        f"{_carts(on_the_way)} go on towards {rollout.plan.model[:8]}.",
     )
-    return known, on_the_way
 
 
 def _roll_back_means(rollout: Rollout) -> tuple[str, ...]:
