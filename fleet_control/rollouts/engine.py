@@ -1,8 +1,8 @@
 """The engine: looks at every rollout that has not ended, and writes down what is due.
 
 One pass after the other, under a lease. What carts report is counted first, then what they and the gates
-show, then time, then the stages move. A pause is written alone, before anything else, and no error of one rollout
-holds another up. A pass that finds that somebody else wrote meanwhile reads again and starts over.
+show, then time, then the stages move. A pause is written alone, before anything else, and no error of one
+rollout holds another up. A pass that finds that somebody else wrote meanwhile reads again and starts over.
 """
 
 import threading

@@ -1,7 +1,7 @@
 """What a plan would mean for the carts that exist now: sizes, problems, warnings. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fleet_control.rollouts import membership
 from fleet_control.rollouts.events import Candidate
@@ -47,7 +47,11 @@ def preview_of(
         offline=sum(not cart.online for cart in sightings),
         already=sum(cart.model == plan.model for cart in sightings),
         stages=tuple(_stage(plan.stages[index].name, draw) for index, draw in enumerate(draws)),
-        problems=tuple(_problems(plan, target, draws, fleet, models, taken)),
+        problems=(
+            *_problems_of_stages(plan, target, draws),
+            *_problems_of_models(plan, fleet, models),
+            *_problems_of_carts(plan, fleet, taken),
+        ),
         warnings=tuple(_warnings(plan, sightings, draws, fleet)),
     )
 
@@ -72,20 +76,20 @@ def _stage(name: str, draw: membership.Draw) -> StagePreview:
     )
 
 
-def _problems(
-    plan: Plan,
-    target: Sequence[Candidate],
-    draws: Sequence[membership.Draw],
-    fleet: Mapping[str, CartSighting],
-    models: Mapping[str, PublishedModel],
-    taken: Mapping[str, str],
-) -> Iterable[str]:
+def _problems_of_stages(
+    plan: Plan, target: Sequence[Candidate], draws: Sequence[membership.Draw]
+) -> Iterator[str]:
     if not target:
         yield "no cart of the target is known"
-    else:
-        for stage, draw in zip(plan.stages, draws, strict=True):
-            if not draw.carts:
-                yield f"stage {stage.name} has no carts: {len(target)} carts are too few for its size"
+        return
+    for stage, draw in zip(plan.stages, draws, strict=True):
+        if not draw.carts:
+            yield f"stage {stage.name} has no carts: {len(target)} carts are too few for its size"
+
+
+def _problems_of_models(
+    plan: Plan, fleet: Mapping[str, CartSighting], models: Mapping[str, PublishedModel]
+) -> Iterator[str]:
     if plan.model not in models:
         yield f"the model {plan.model} is not published"
     baseline = baseline_of(plan, fleet)
@@ -93,6 +97,11 @@ def _problems(
         yield "no baseline: no cart of the target says what it runs; name one"
     elif baseline not in models:
         yield f"the baseline {baseline} is not published, so nothing could be rolled back"
+
+
+def _problems_of_carts(
+    plan: Plan, fleet: Mapping[str, CartSighting], taken: Mapping[str, str]
+) -> Iterator[str]:
     if unknown := sorted(set(plan.target.carts) - set(fleet)):
         yield f"unknown carts: {_listed(unknown)}"
     if unknown := sorted(set(plan.target.stores) - {cart.store for cart in fleet.values()}):
@@ -106,7 +115,7 @@ def _warnings(
     sightings: Sequence[CartSighting],
     draws: Sequence[membership.Draw],
     fleet: Mapping[str, CartSighting],
-) -> Iterable[str]:
+) -> Iterator[str]:
     if offline := [cart.cart for cart in sightings if not cart.online]:
         yield f"offline now, told when they are back: {_listed(sorted(offline))}"
     if already := sum(cart.model == plan.model for cart in sightings):
