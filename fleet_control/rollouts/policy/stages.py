@@ -190,16 +190,20 @@ def _installing(stage: Stage, plan: StagePlan, index: int, now_ms: int) -> AnyEv
     done, counted = stage.count(CartStatus.DONE), stage.counted
     if done >= max(plan.min_carts, 1) and done >= plan.min_done_share * counted:
         return events.StageBaking(at_ms=now_ms, stage=index)
-    if now_ms - (stage.began_ms or now_ms) > plan.install_s * 1000:
+    if now_ms - _since(stage.began_ms, now_ms) > plan.install_s * 1000:
         why = f"{done} of {counted} carts run the model after {plan.install_s / 3600:.3g} h"
         return events.StageHeld(at_ms=now_ms, stage=index, reason=why)
     return None
 
 
+def _since(at_ms: int | None, now_ms: int) -> int:
+    return now_ms if at_ms is None else at_ms
+
+
 def _baking(
     rollout: Rollout, stage: Stage, plan: StagePlan, index: int, now_ms: int, *, has_controls: bool
 ) -> AnyEvent | None:
-    over_ms = (stage.baking_ms or now_ms) + int(plan.bake_s * 1000)
+    over_ms = _since(stage.baking_ms, now_ms) + int(plan.bake_s * 1000)
     if now_ms < over_ms:
         return None
     if disturbed := _verdict(rollout, SAMPLE_RATIO, Verdict.FAIL):
