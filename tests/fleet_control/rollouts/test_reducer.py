@@ -243,7 +243,8 @@ def _events() -> st.SearchStrategy[AnyEvent]:
 def _fold(log: list[AnyEvent]) -> tuple[Rollout, dict[str, CartRecord]]:
     first = log[0]
     assert isinstance(first, events.Created)
-    rollout, carts = create(first).rollout, {}
+    rollout = create(first).rollout
+    carts: dict[str, CartRecord] = {}
     for event in log[1:]:
         step = reduce(rollout, carts, event)
         assert step.ignored == ""
