@@ -55,8 +55,15 @@ def _schema() -> Callable[[Sequence[str]], int | None]:
     return main
 
 
+def _demo() -> Callable[[Sequence[str]], int | None]:
+    from demo.rollout.cli import main  # noqa: PLC0415
+
+    return main
+
+
 COMMANDS = (
     Command("up", "start everything on one machine: broker, warehouse, ingest, stores, dashboard", _up),
+    Command("demo", "show a rollout that passes, or one that stops itself, in the running demo", _demo),
     Command("bigquery-emulator", "serve the embedded BigQuery endpoint alone", _emulator),
     Command("ingest", "move messages from an MQTT broker into a warehouse", _ingest),
     Command("schema", "create the warehouse's tables and views", _schema),

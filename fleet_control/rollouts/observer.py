@@ -1,8 +1,8 @@
 """Asks the warehouse, away from the engine: what carts run, and what the gates say.
 
 Queries take seconds, and a warehouse may be away for hours. The engine waits for none of that: what is found
-is handed to it, and counts in its next pass. Every look begins from the states in the database: what was found
-and never written is found again.
+is handed to it, and counts in its next pass. Every look begins from the states in the database: what was
+found and never written is found again.
 """
 
 import threading
