@@ -53,6 +53,9 @@ class MemoryRolloutStore:
             self._carts.setdefault(rollout_id, {}).update((cart.cart, cart) for cart in change.carts)
             if change.claims:
                 self._claims.update((cart.cart, rollout_id) for cart in change.carts)
+            for cart in change.carts:
+                if cart.status is CartStatus.EXCLUDED:
+                    self._claims.pop(cart.cart, None)
             if change.releases:
                 self._claims = {cart: held for cart, held in self._claims.items() if held != rollout_id}
             self._gates.setdefault(rollout_id, {}).update(
