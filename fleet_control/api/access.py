@@ -1,4 +1,4 @@
-"""Who calls: service tokens, and the people that a service speaks for. One TOML file; pure but for reading it.
+"""Who calls: service tokens, and the people that a service speaks for: one TOML file.
 
     [[tokens]]
     name = "dashboard"
@@ -145,8 +145,8 @@ def _person(people: Mapping[str, Role], token: Token, person: str) -> Caller:
 class AccessFile:
     """The tokens file, read again when it changes. May be called from any thread.
 
-    A file that is gone lets nobody in. One that cannot be read as a list leaves the last good list in force and
-    says so in the log: a slip of the editor must not lock out whoever has to pause a rollout.
+    A file that is gone lets nobody in. One that is no list leaves the last good list in force and says so in
+    the log: a slip of the editor must not lock out whoever has to pause a rollout.
 
     Args:
         path: Where it is.
@@ -187,7 +187,7 @@ class AccessFile:
         try:
             listed = parse_access(read_tokens_file(self._path), str(self._path))
         except TokensFileError as error:
-            _log.error("tokens file not taken: the last good one holds", why=str(error))  # noqa: TRY400
+            _log.error("tokens file not taken: the last good one holds", why=str(error))
             return self._listed
         _log.info("tokens file read again", tokens=len(listed.tokens), people=len(listed.people))
         return listed

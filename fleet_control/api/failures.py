@@ -8,7 +8,7 @@
 | 404 | `unknown_rollout`, `not_found` | there is none |
 | 409 | `refused`, `stale_version`, `carts_taken`, `reused_key` | the state forbids it |
 | 413, 415, 422 | `too_large`, `media_type`, `malformed` | a body that cannot be read |
-| 503 | `unavailable` | a database, broker or repository does not answer; `Retry-After` says when to ask again |
+| 503 | `unavailable` | a database, broker or repository is away; `Retry-After` says when to ask again |
 """
 
 import re

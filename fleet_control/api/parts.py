@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from fleet_control.api import views
+from fleet_control.api import asked
 from fleet_control.api.access import MAX_EMAIL_CHARACTERS, AccessFile, Caller
 from fleet_control.api.metrics import ControlMetrics
 from fleet_control.rollouts.ports import Control
@@ -66,7 +66,7 @@ def signed_in(
 
 PartsOf = Annotated[Parts, Depends(parts_of)]
 SignedIn = Annotated[Caller, Depends(signed_in)]
-RolloutId = Annotated[str, Path(pattern=views.ROLLOUT_PATTERN)]
+RolloutId = Annotated[str, Path(pattern=asked.ROLLOUT_PATTERN)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 IdempotencyKey = Annotated[
     str,

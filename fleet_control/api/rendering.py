@@ -23,7 +23,6 @@ from fleet_control.rollouts.ports import (
 from fleet_control.rollouts.rollout import CartRecord, Rollout, Stage
 from fleet_control.rollouts.states import CartStatus
 
-
 # The last millisecond that a date can name: a clock that is far off must not end in an error.
 _LAST_MS = 253_402_300_799_999
 
@@ -131,8 +130,6 @@ def cart_of(record: CartRecord) -> views.CartView:
 
 def gate_of(reading: GateReading) -> views.GateView:
     """Return what a gate knows."""
-    interval = reading.interval
-    bounds = None if interval is None else (_finite(interval[0]), _finite(interval[1]))
     return views.GateView(
         gate=reading.gate,
         mode=reading.mode,
@@ -140,7 +137,7 @@ def gate_of(reading: GateReading) -> views.GateView:
         alpha=reading.alpha,
         e_value=_finite(reading.e_value),
         threshold=_finite(reading.threshold),
-        interval=None if bounds is None or None in bounds else bounds,
+        interval=reading.interval,
         canary=reading.canary,
         control=reading.control,
         needed=reading.needed,

@@ -8,7 +8,7 @@ import structlog
 from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from fleet_control.api import rendering, views
+from fleet_control.api import asked, rendering, views
 from fleet_control.api.access import Caller
 from fleet_control.api.bodies import plan_tree
 from fleet_control.api.failures import failure_of
@@ -31,7 +31,7 @@ async def _plan(request: Request, _: SignedIn) -> Any:
 PlanTree = Annotated[Any, Depends(_plan)]
 Reason = Annotated[
     str,
-    Header(alias="X-Reason", max_length=views.MAX_REASON, pattern=views.REASON_PATTERN),
+    Header(alias="X-Reason", max_length=asked.MAX_REASON, pattern=asked.REASON_PATTERN),
 ]
 
 
@@ -42,7 +42,7 @@ def preview(parts: PartsOf, _: SignedIn, plan: PlanTree) -> views.PreviewView:
 
 
 @router.post("", status_code=201, openapi_extra=PLAN_BODY)
-def create(
+def create(  # noqa: PLR0917  # FastAPI passes by name
     parts: PartsOf,
     caller: SignedIn,
     plan: PlanTree,
@@ -64,18 +64,18 @@ def create(
 
 @router.post("/{rollout}/actions")
 def act(
-    parts: PartsOf, caller: SignedIn, rollout: RolloutId, asked: views.ActionRequest, key: IdempotencyKey
+    parts: PartsOf, caller: SignedIn, rollout: RolloutId, wish: asked.ActionRequest, key: IdempotencyKey
 ) -> views.RolloutView:
     """Carry out an action; refused if the role or the state of the rollout forbids it."""
     command = Command(
         key=key,
         actor=caller.name,
         role=caller.role,
-        action=Action(asked.action),
+        action=Action(wish.action),
         rollout_id=rollout,
-        reason=asked.reason,
-        expected_version=asked.expected_version,
-        carts=tuple(asked.carts),
+        reason=wish.reason,
+        expected_version=wish.expected_version,
+        carts=tuple(wish.carts),
     )
     head = _counted(parts, caller, command.action, lambda: parts.control.act(command))
     return rendering.rollout_of(head, parts.control.choices(rollout, caller.role))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from fleet_control.api import rendering, views
+from fleet_control.api import asked, rendering, views
 from fleet_control.api.parts import Limit, PartsOf, RolloutId, SignedIn
 from fleet_control.rollouts.states import CartStatus, RolloutStatus
 
@@ -13,7 +13,7 @@ MAX_HEADS = 1_000
 MAX_FLEET_PAGE = 100_000
 
 router = APIRouter(prefix="/v1", tags=["read"])
-StoreId = Annotated[str, Query(pattern=views.ID_PATTERN)]
+StoreId = Annotated[str, Query(pattern=asked.ID_PATTERN)]
 
 
 @router.get("/me")
@@ -44,7 +44,7 @@ def show_rollout(parts: PartsOf, caller: SignedIn, rollout: RolloutId) -> views.
 
 
 @router.get("/rollouts/{rollout}/carts")
-def list_carts(
+def list_carts(  # noqa: PLR0917  # FastAPI passes by name
     parts: PartsOf,
     _: SignedIn,
     rollout: RolloutId,
@@ -88,7 +88,7 @@ def show_log(
 def show_audit(
     parts: PartsOf,
     _: SignedIn,
-    rollout: Annotated[str | None, Query(pattern=views.ROLLOUT_PATTERN)] = None,
+    rollout: Annotated[str | None, Query(pattern=asked.ROLLOUT_PATTERN)] = None,
     limit: Limit = 200,
 ) -> views.AuditView:
     """Show the newest commands, done or refused. Nothing can change them."""

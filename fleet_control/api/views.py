@@ -1,8 +1,8 @@
 """What the API answers, as models of OpenAPI. Times are ISO 8601, UTC, with Z."""
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from fleet_control.rollouts.states import (
     Action,
@@ -13,13 +13,6 @@ from fleet_control.rollouts.states import (
     StageStatus,
     Verdict,
 )
-
-MAX_REASON = 500
-# No character that a terminal, a log or a database could trip over.
-REASON_PATTERN = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
-ROLLOUT_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,31}$"
-MAX_NAMED_CARTS = 20_000
 
 
 class View(BaseModel):
@@ -282,20 +275,3 @@ class PreviewView(View):
     stages: list[StagePreviewView]
     problems: list[str]
     warnings: list[str]
-
-
-CartId = Annotated[str, Field(pattern=ID_PATTERN)]
-RequestedAction = Literal[
-    "approve", "start", "pause", "resume", "roll_back", "abort_keep", "abort_revert", "retry", "promote"
-]
-
-
-class ActionRequest(BaseModel):
-    """What somebody asks of a rollout."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    action: RequestedAction
-    reason: Annotated[str, Field(max_length=MAX_REASON, pattern=REASON_PATTERN)] = ""
-    expected_version: Annotated[int, Field(ge=1, le=2**53)] | None = None
-    carts: Annotated[list[CartId], Field(max_length=MAX_NAMED_CARTS)] = []

@@ -25,19 +25,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_address
-from urllib.parse import SplitResult, urlsplit
 
 import structlog
 
+from fleet_control.api.addresses import checked_address
 from fleet_control.errors import WebhookError
 
 _log = structlog.get_logger(__name__)
 
 # Notices that wait. When there are more, the oldest are dropped: the newest says how things are.
 MAX_WAITING = 1_000
-# Pauses between the tries of one notice; after the last one it is dropped. More, and the notices behind it are
-# older when they come; fewer, and a receiver that restarts misses some.
+# Pauses between the tries of one notice; after the last one it is dropped. More, and the notices behind
+# it are older when they come; fewer, and a receiver that restarts misses some.
 BACK_OFF_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 # A secret that can be guessed signs nothing.
 MIN_SECRET_CHARACTERS = 16
@@ -87,7 +86,7 @@ class Webhook:
         back_off_s: tuple[float, ...] = BACK_OFF_S,
         allow_plain: bool = False,
     ) -> None:
-        self._url = _checked(url, allow_plain=allow_plain)
+        self._url = checked_address(url, allow_plain=allow_plain)
         if len(secret) < MIN_SECRET_CHARACTERS:
             raise WebhookError(f"the webhook's secret has fewer than {MIN_SECRET_CHARACTERS} characters")
         self._secret = secret
@@ -190,8 +189,11 @@ class Webhook:
         watch.daemon = True
         watch.start()
         try:
+            connection.connect()
+            if watch.finished.is_set():
+                return "it took too long to connect", True
             status = self._post(connection, notice)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             return f"{type(error).__name__}: {error}", True
         finally:
             watch.cancel()
@@ -227,29 +229,5 @@ def _cut(connection: http.client.HTTPConnection) -> None:
     wire: socket.socket | None = connection.sock
     if wire is not None:
         with contextlib.suppress(OSError):
-            wire.shutdown(socket.SHUT_RDWR)
-
-
-def _checked(url: str, *, allow_plain: bool) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise WebhookError("the webhook's address cannot be read: https://HOST/PATH is expected") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
-        raise WebhookError("the webhook's address is not https://HOST/PATH without user and fragment")
-    if not url.isascii() or any(character <= " " for character in url):
-        raise WebhookError("the webhook's address has characters that no address has")
-    if parts.scheme == "http" and not allow_plain and not is_loopback(parts.hostname):
-        raise WebhookError(f"notices to {parts.hostname} would travel unencrypted: use https")
-    return parts
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name is that of this machine, without asking anybody."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+            # Not TLS's own, which would say goodbye first and wait for an answer.
+            socket.socket.shutdown(wire, socket.SHUT_RDWR)
