@@ -61,16 +61,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cartwright control",
         description="Drive staged rollouts, and serve the control API.",
-        epilog=f"{BROKER_ENV}, {WAREHOUSE_ENV} and {DATABASE_ENV} stand in for the options; {PASSWORD_ENV} and "
-        f"{WEBHOOK_SECRET_ENV} keep secrets out of the process list. Several of these processes may run on "
-        "one PostgreSQL: one drives, all serve.",
+        epilog=f"{BROKER_ENV}, {WAREHOUSE_ENV} and {DATABASE_ENV} stand in for the options; {PASSWORD_ENV} "
+        f"and {WEBHOOK_SECRET_ENV} keep secrets out of the process list. Several of these processes may run "
+        "on one PostgreSQL: one drives, all serve.",
     )
     _connections(parser)
     _serving(parser)
     group = parser.add_argument_group("evidence")
     group.add_argument("--block-s", type=int, default=60, help="length of a block (default: %(default)s)")
     group.add_argument(
-        "--label-lag-s", type=int, default=300, help="an outcome is fixed so long after its event (%(default)s)"
+        "--label-lag-s",
+        type=int,
+        default=300,
+        help="an outcome is fixed so long after its event (%(default)s)",
     )
     group.add_argument(
         "--arrival-lag-s", type=int, default=120, help="rows may take so long to arrive (%(default)s)"
