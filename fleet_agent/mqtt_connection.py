@@ -168,13 +168,16 @@ class Connection:
             AccessRefusedError: the broker does not let us.
             TransportError: it does not answer.
         """
-        self._granted = None
-        self._client.subscribe(topic, qos=1)
+        self._ask_for(topic)
         self._turn_until(lambda: self._granted is not None, self._dial.config.connect_timeout_s)
         if self._granted is None:
             raise TransportError(f"{self._address}: no answer to SUBSCRIBE")
         if not self._granted:
             raise AccessRefusedError(f"{self._address}: may not read {topic}: {self._why_not_granted}")
+
+    def _ask_for(self, topic: str) -> None:
+        self._granted = None
+        self._client.subscribe(topic, qos=1)
 
     def serve(self, outbox: Outbox, over: Callable[[], bool]) -> None:
         """Send and receive until the connection breaks or it is over."""
