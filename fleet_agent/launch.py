@@ -125,6 +125,8 @@ class Cart:
             started = _open_model(config, clock, telemetry, desk, safe=safe)
             if started.activator is not None:
                 opened.callback(started.activator.close)
+            else:  # there is nowhere to put a model, so nobody listens
+                desk = None
             opened.callback(started.opened.engine.close)
             self.agent = Agent(
                 config,

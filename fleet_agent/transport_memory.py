@@ -79,6 +79,10 @@ class MemoryCloud:
             raise ValueError(msg)
         return [message for key, message in sorted(self.stored.items()) if key[1] == channel]
 
+    def of_all(self, channel: str) -> list[AnyMessage]:
+        """Return the messages of a channel, of all boots in the order in which they came."""
+        return [message for key, message in list(self.stored.items()) if key[1] == channel]
+
 
 def _matches(filter_: str, topic: str) -> bool:
     """Tell whether a topic is one that a filter with `+` asks for."""

@@ -28,7 +28,7 @@ class UpdatesConfig:
     idle_s: NotNegative = field(
         default=300.0,
         metadata=doc(
-            "A cart without a trip, of which it is not sure that it is empty, is changed after so long a rest."
+            "Without a trip, a cart of which it is not sure that it is empty is changed after so long a rest."
         ),
     )
     probation_s: Positive = field(

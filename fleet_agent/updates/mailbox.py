@@ -22,6 +22,9 @@ from fleet_protocol.topics import Topic
 log = structlog.get_logger()
 
 T = TypeVar("T")
+# Orders beyond this are not taken: the reader's disk has refused for hours, and they wait at the broker and
+# come again. Lower, and a storm of rollouts is not heard; higher only costs memory.
+MOST_NEWS = 1_000
 
 
 class Mailbox(Generic[T]):
@@ -39,6 +42,8 @@ class Mailbox(Generic[T]):
     def post(self, news: T | Desired | Permit) -> None:
         """Add something, and wake the reader."""
         with self._condition:
+            if isinstance(news, (Desired, Permit)) and len(self._news) >= MOST_NEWS:
+                return
             self._news.append(news)
             self._condition.notify()
 
