@@ -12,9 +12,11 @@ from fleet_agent.config import CartConfig, UpdatesConfig
 from fleet_agent.ports import Clock
 from fleet_agent.telemetry import Telemetry
 from fleet_agent.updates.mailbox import Mailbox, Orders
+from fleet_agent.updates.news import News
 from fleet_agent.updates.ports import ModelRepository, RunningCart
 from fleet_agent.updates.record import RecordFile
-from fleet_agent.updates.updater import News, Updater, UpdateTerms
+from fleet_agent.updates.terms import UpdateTerms
+from fleet_agent.updates.updater import Updater
 
 # Given the settings and a folder for what it must remember, opens the way to the repository.
 OpenRepository = Callable[[UpdatesConfig, Path], ModelRepository]

@@ -23,9 +23,11 @@ from fleet_agent.spool import Spool
 from fleet_agent.telemetry import Telemetry
 from fleet_agent.transport_memory import MemoryCloud, MemoryTransport
 from fleet_agent.updates.mailbox import Mailbox, Orders
+from fleet_agent.updates.news import News
 from fleet_agent.updates.record import RecordFile
 from fleet_agent.updates.repository_folder import FolderRepository
-from fleet_agent.updates.updater import News, Updater, UpdateTerms
+from fleet_agent.updates.terms import UpdateTerms
+from fleet_agent.updates.updater import Updater
 from fleet_protocol.messages import Events, Update, Window
 from fleet_protocol.rollouts import Desired, Permit, encode_order, permit_topic
 from tests.fleet_agent.activation.carts import CartOnBench

@@ -61,9 +61,9 @@ def _live(folder: Path, order: dict[str, Any]) -> None:
     cart.permit()
 
     def over() -> bool:
-        record, told = cart.updater.record, cart.updater._untold
+        record = cart.updater.record
         asked = record.target is not None and record.target.attempt == order["attempt"]
-        return asked and record.state in ("COMMITTED", "ROLLED_BACK", "IDLE") and not told
+        return asked and record.state in ("COMMITTED", "ROLLED_BACK", "IDLE") and cart.updater.told
 
     wait_for(over)
     reason = cart.updater.record.reason

@@ -164,7 +164,7 @@ def test_a_pause_stops_a_download_which_goes_on_where_it_was(
     cart.permit()
     assert half.wait(20)
     cart.permit(2, "paused")
-    wait_for(lambda: cart.updater._job is None)
+    wait_for(lambda: not cart.updater.works)
     came_bytes = repository.copied_bytes
     assert size_bytes // 2 < came_bytes < size_bytes
     cart = start()
