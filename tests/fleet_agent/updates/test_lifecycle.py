@@ -326,6 +326,19 @@ class Life(RuleBasedStateMachine):
         at = WORKING.index(self.record.state)
         self.happen(Reached(WORKING[at + 1]) if good else Failed("selftest", "no"))
 
+    @precondition(lambda self: due(self.record, self.now_ms) in ("fetch", "prepare"))
+    @rule()
+    def work_through(self) -> None:
+        """Take all steps to a staged model."""
+        for state in WORKING[WORKING.index(self.record.state) + 1 :]:
+            self.happen(Reached(state))
+
+    @precondition(lambda self: self.record.state == "STAGED")
+    @rule(seconds=st.sampled_from([6, 10_000]))
+    def wait_staged(self, seconds: int) -> None:
+        """Let a permit or a window end while the model waits."""
+        self.wait(seconds)
+
     @rule(basket_open=st.booleans())
     def go_live(self, basket_open: bool) -> None:  # noqa: FBT001  # drawn
         """Try to put the staged model live, whatever the state."""
