@@ -141,7 +141,14 @@ class Activator:
             ActivationError: the disk refuses; the slots are as they were, and the engine is closed.
         """
         with self._busy:
+            self._note_base()
             return self._done(_Attempt(self._with, prepared.model.directory, None, None).switch(prepared))
+
+    def _note_base(self) -> None:
+        """A base model that was never tried must not come after what the fleet chose."""
+        if self.slots.base is None:
+            with suppress(ModelError):
+                self._with.slots.save(tried_base(self.slots, read_offer(self._with.base).name))
 
     def drop(self, prepared: Prepared) -> None:
         """Close a prepared model that will not go live, and forget its attempt."""

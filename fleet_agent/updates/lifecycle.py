@@ -218,14 +218,16 @@ def _asked(record: Record, asked: Asked) -> Record:
         timeout_s=desired.timeout_s,
     )
     before = record.target
-    if before is not None and before.key == target.key:
+    same = before is not None and before.key == target.key
+    if same:
         record = replace(record, target=target)
         if record.state in (*WORKING, "PROBATION"):
             return record
         if target.rollout is not None:
             return _again(record)
     proves_it = record.state == "PROBATION" and before is not None and before.manifest == target.manifest
-    record = replace(record, target=target, reason="", step=0, spent_ms=0, boots=0, proving_boots=0)
+    step = record.step if same else 0
+    record = replace(record, target=target, reason="", step=step, spent_ms=0, boots=0, proving_boots=0)
     return _step(record, "PROBATION") if proves_it else _begin(record, target, asked.running)
 
 

@@ -145,5 +145,5 @@ def test_check_says_whether_updates_would_work(mosquitto: Broker, tmp_path: Path
     assert "root.json" in found["repository"].detail
     root.write_text("{}")
     assert "127.0.0.1" in _repository(parse_config(text))
-    with pytest.raises(UpdateError, match="127.0.0.1:1"):
+    with pytest.raises(UpdateError, match=r"127\.0\.0\.1:1"):
         _repository(parse_config(text.replace(f"127.0.0.1:{mosquitto.port}/", "127.0.0.1:1/")))
