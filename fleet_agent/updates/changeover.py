@@ -16,8 +16,8 @@ from fleet_agent.manifest import ModelManifest
 from fleet_agent.model_change import ModelChange
 from fleet_agent.ports import Clock
 from fleet_agent.telemetry import Telemetry
+from fleet_agent.updates.happened import Disproved, Failed, GoesLive, Proved, TakenBack
 from fleet_agent.updates.ledger import Ledger
-from fleet_agent.updates.lifecycle import Disproved, Failed, GoesLive, Proved, TakenBack
 from fleet_agent.updates.mailbox import Mailbox
 from fleet_agent.updates.news import News, Offered
 from fleet_agent.updates.ports import RunningCart

@@ -25,6 +25,7 @@ from fleet_agent.updates.record import State, Target
 
 log = structlog.get_logger()
 
+JobKind = Literal["fetch", "prepare"]
 # What activation calls its stages, as far as an update tells them: it was verified before.
 STAGES: dict[str, State] = {"building": "BUILDING", "selftest": "SELFTEST"}
 
@@ -39,7 +40,7 @@ class Job:
         stopping: Set to end it.
     """
 
-    kind: Literal["fetch", "prepare"]
+    kind: JobKind
     target: Target
     stopping: threading.Event = field(default_factory=threading.Event)
 

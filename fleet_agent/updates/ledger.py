@@ -8,7 +8,8 @@ import structlog
 
 from fleet_agent.errors import SpoolError
 from fleet_agent.telemetry import Telemetry
-from fleet_agent.updates.lifecycle import Happened, reduce
+from fleet_agent.updates.happened import Happened
+from fleet_agent.updates.lifecycle import reduce
 from fleet_agent.updates.ports import RunningCart
 from fleet_agent.updates.record import Record, RecordFile
 from fleet_agent.wire import UpdateStep

@@ -5,11 +5,7 @@ It wakes when something happened, and once a moment while an update is under way
 """
 
 import random
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 import structlog
 
@@ -20,24 +16,19 @@ from fleet_agent.errors import UpdateError
 from fleet_agent.ports import Clock
 from fleet_agent.telemetry import Telemetry
 from fleet_agent.updates.changeover import Around, Changeover
-from fleet_agent.updates.jobs import Job, JobDone, Jobs
+from fleet_agent.updates.happened import Asked, Booted, Heard, Passed
+from fleet_agent.updates.jobs import JobDone
 from fleet_agent.updates.ledger import Ledger
-from fleet_agent.updates.lifecycle import Asked, Booted, Failed, Heard, Passed, Reached
 from fleet_agent.updates.mailbox import Mailbox
 from fleet_agent.updates.news import News, Offered
 from fleet_agent.updates.ports import ModelRepository, RunningCart
-from fleet_agent.updates.record import WORKING, Record, RecordFile, State
+from fleet_agent.updates.record import WORKING, Record, RecordFile
 from fleet_agent.updates.rules import due
 from fleet_agent.updates.terms import UpdateTerms
+from fleet_agent.updates.way import Way
 from fleet_protocol.rollouts import Desired, Permit
 
 log = structlog.get_logger()
-
-# Waits before a repository that did not answer is asked again, doubled each time, with jitter: carts that a
-# pause held back must not come all at once.
-FIRST_RETRY_S = 2.0
-LONGEST_RETRY_S = 300.0
-FETCHED_GAUGE = "update_fetched_percent"
 
 
 class Updater:
@@ -86,7 +77,6 @@ class Updater:
         self._clock = clock
         self._telemetry = telemetry
         self._hung = hung
-        self._rng = rng or random.Random()  # noqa: S311  # jitter is no secret
         self._ledger = Ledger(file, cart, telemetry)
         self._changeover = Changeover(
             Around(
@@ -100,19 +90,17 @@ class Updater:
             ),
             opened,
         )
-        self._jobs = Jobs(
+        self._way = Way(
+            self._ledger,
             repository=repository,
             activator=activator,
             folder=folder,
-            on_progress=lambda share: telemetry.gauge(FETCHED_GAUGE, 100.0 * share),
-            on_stage=self._on_stage,
+            mailbox=mailbox,
+            clock=clock,
+            telemetry=telemetry,
+            rng=rng,
         )
         self._stopping = False
-        self._job: Job | None = None
-        self._job_thread: threading.Thread | None = None
-        self._fetched: Path | None = None
-        self._retries = 0
-        self._retry_at_s = 0.0
         self._last_asked: Desired | None = None
         self._passed_s = clock.monotonic_s()
         self._tidy_for: tuple[bool, str] | None = None
@@ -131,7 +119,7 @@ class Updater:
     @property
     def works(self) -> bool:
         """Whether something is being fetched, built or tested."""
-        return self._job is not None
+        return self._way.works
 
     def start(self) -> None:
         """Start the thread; the agent runs already."""
@@ -140,9 +128,7 @@ class Updater:
     def begin_stop(self) -> None:
         """Tell all threads to end, without waiting."""
         self._stopping = True
-        job = self._job
-        if job is not None:
-            job.stopping.set()
+        self._way.begin_stop()
         self._mailbox.poke()
 
     def stop(self, timeout_s: float) -> bool:
@@ -152,16 +138,16 @@ class Updater:
             Whether they ended: a driver or a network that hangs leaves one behind.
         """
         self.begin_stop()
-        threads = [t for t in (self._thread, self._job_thread) if t is not None and t.ident is not None]
-        for thread in threads:
-            thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        ended = self._way.join(timeout_s) and not self._thread.is_alive()
         self._repository.close()
         self._changeover.close()
         while (news := self._mailbox.first()) is not None:
             if isinstance(news, JobDone) and news.prepared is not None:
                 news.prepared.engine.close()
             self._mailbox.done()
-        return not any(thread.is_alive() for thread in threads)
+        return ended
 
     # The updater's thread.
 
@@ -215,7 +201,7 @@ class Updater:
     def _rest_s(self) -> float | None:
         """Return how long nothing needs to be done; None: until something happens."""
         idle = due(self.record, self._clock.epoch_ms()) == "nothing"
-        return None if idle and self._job is None and self._ledger.told else self._poll_s
+        return None if idle and not self._way.works and self._ledger.told else self._poll_s
 
     def _pass_time(self) -> None:
         passed_ms = round((self._clock.monotonic_s() - self._passed_s) * 1000)
@@ -236,6 +222,10 @@ class Updater:
                 self._changeover.hear(news)
                 self._ask_again()
 
+    def _end_job(self, done: JobDone) -> None:
+        if (prepared := self._way.hear(done)) is not None:
+            self._changeover.stage(prepared)
+
     def _ask(self, desired: Desired) -> None:
         self._ledger.apply_with(lambda: Asked(desired, self._changeover.running))
 
@@ -249,91 +239,21 @@ class Updater:
         record = self.record
         wanted = record.target.manifest if record.target and record.state in WORKING else ""
         tidy_for = (record.state == "PROBATION", wanted)
-        if self._job is not None or self._changeover.offering or tidy_for == self._tidy_for:
+        if self._way.works or self._changeover.offering or tidy_for == self._tidy_for:
             return
         self._changeover.unstage(wanted)
-        self._fetched, self._retries, self._retry_at_s = None, 0, 0.0
-        if self._folder.is_dir():
-            for path in self._folder.iterdir():
-                if path.is_dir() and path.name != wanted:
-                    _remove(path)
+        self._way.begin_anew(wanted)
         self._activator.clean()
-        self._telemetry.gauge(FETCHED_GAUGE, None)
         self._tidy_for = tidy_for
 
     def _work(self) -> None:
         record = self.record
         work = due(record, self._clock.epoch_ms())
-        if self._job is not None:
-            self._keep_or_stop(self._job, record, pausing=work == "wait")
-        elif work == "fetch":
-            if self._clock.monotonic_s() >= self._retry_at_s:
-                self._begin("fetch", record, self._jobs.fetch)
-        elif work == "prepare":
-            folder = self._fetched
-            if folder is not None:
-                self._begin("prepare", record, lambda job: self._jobs.prepare(job, folder))
-        elif work == "switch":
+        self._way.go_on(record, work)
+        if work == "switch":
             self._changeover.offer()
         elif work == "prove":
             self._changeover.prove()
         elif work == "take_back" and record.target is not None:
             self._changeover.take_back(record.target.manifest)
             self._ask_again()
-
-    # Jobs.
-
-    def _begin(
-        self, kind: Literal["fetch", "prepare"], record: Record, work: Callable[[Job], JobDone]
-    ) -> None:
-        if record.target is None:
-            return
-        job = Job(kind, record.target)
-        self._job = job
-        self._job_thread = self._clock.thread(lambda: self._mailbox.post(work(job)), f"updates-{kind}")
-        self._job_thread.start()
-
-    def _keep_or_stop(self, job: Job, record: Record, *, pausing: bool) -> None:
-        """Stop a job whose try was replaced or has ended, and a download that is not permitted any more."""
-        if not _wanted(job, record) or (pausing and job.kind == "fetch"):
-            job.stopping.set()
-
-    def _on_stage(self, job: Job, state: State) -> None:
-        with self._ledger.lock:
-            if _wanted(job, self.record):
-                self._ledger.apply_locked(Reached(state))
-
-    def _end_job(self, done: JobDone) -> None:
-        self._job = None
-        if not _wanted(done.job, self.record) or done.job.stopping.is_set():
-            if done.prepared is not None:
-                self._activator.drop(done.prepared)
-        elif done.failed:
-            self._ledger.apply(Failed(done.failed, done.why))
-        elif done.folder is not None:
-            self._ledger.apply(Reached("VERIFIED"))
-            self._fetched, self._retries = done.folder, 0
-        elif done.prepared is not None:
-            self._ledger.apply(Reached("STAGED"))
-            self._changeover.stage(done.prepared)
-            _remove(self._folder / done.prepared.model.name)
-        else:
-            self._retry_later(done.why)
-
-    def _retry_later(self, why: str) -> None:
-        longest_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(self._retries, 20))
-        self._retries += 1
-        self._retry_at_s = self._clock.monotonic_s() + self._rng.uniform(longest_s / 2, longest_s)
-        self._telemetry.count("update_unreachable")
-        log.info("repository is asked again later", why=why)
-
-
-def _wanted(job: Job, record: Record) -> bool:
-    """Whether what a job does is still on the way to what the cart was asked for."""
-    return record.state in WORKING and record.target is not None and record.target.key == job.target.key
-
-
-def _remove(path: Path) -> None:
-    """Delete a download; one that does not go costs room, and is tried again at the next start."""
-    with suppress(OSError):
-        durable.remove(path)

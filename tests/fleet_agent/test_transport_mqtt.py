@@ -358,13 +358,17 @@ def test_a_cart_that_may_not_hear_orders_delivers_all_the_same(
     assert isinstance(box, Ordered)
     way.start(box)
     for births in (1, 2):
-        wait_for(lambda births=births: len(box.heard) == births)
+        wait_for(partial(_heard, box, births))
         way.renew()
     wait_for(lambda: len(box.heard) == 3)
     assert way.connected
     assert problems == ["orders_refused"]
     way.stop(5.0)
     broker.kill()
+
+
+def _heard(box: Ordered, n: int) -> bool:
+    return len(box.heard) == n
 
 
 class CuttingBroker:

@@ -6,10 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from fleet_agent.updates.lifecycle import (
-    MAX_BOOTS,
-    MAX_PROVING_BOOTS,
-    MOST_REMEMBERED,
+from fleet_agent.updates.happened import (
     Asked,
     Booted,
     Disproved,
@@ -21,8 +18,8 @@ from fleet_agent.updates.lifecycle import (
     Proved,
     Reached,
     TakenBack,
-    reduce,
 )
+from fleet_agent.updates.lifecycle import MAX_BOOTS, MAX_PROVING_BOOTS, MOST_REMEMBERED, reduce
 from fleet_agent.updates.record import WORKING, Record
 from fleet_agent.updates.rules import due, permitted
 from fleet_protocol.rollouts import Desired, Permit
@@ -61,9 +58,9 @@ def ask(order: Desired | None = None, running: str = OLD) -> Asked:
     return Asked(order or desired(), running)
 
 
-STAGED = [ask(), Heard(permit()), *(Reached(state) for state in WORKING[1:])]
-LIVE = [*STAGED, GoesLive(T0, basket_open=False)]
-COMMITTED = [*LIVE, Proved()]
+STAGED: list[Happened] = [ask(), Heard(permit()), *(Reached(state) for state in WORKING[1:])]
+LIVE: list[Happened] = [*STAGED, GoesLive(T0, basket_open=False)]
+COMMITTED: list[Happened] = [*LIVE, Proved()]
 
 
 def test_the_way_of_a_good_model() -> None:
@@ -89,11 +86,11 @@ def test_a_model_that_runs_already_is_committed_at_once() -> None:
 def test_back_to_the_baseline_needs_no_permit() -> None:
     """What is asked for without a rollout goes its whole way alone, and stays pinned."""
     record = after(*COMMITTED, ask(desired(2, OLD, rollout=None), NEW))
-    assert (record.state, due(record, T0), record.pins) == ("FETCHING", "fetch", {OLD})
+    assert (record.state, due(record, T0), record.pins) == ("FETCHING", "fetch", frozenset({OLD}))
     record = after(
         *(Reached(s) for s in WORKING[1:]), GoesLive(T0, basket_open=False), Proved(), record=record
     )
-    assert (record.state, record.pins) == ("COMMITTED", {OLD})
+    assert (record.state, record.pins) == ("COMMITTED", frozenset({OLD}))
 
 
 @pytest.mark.parametrize(

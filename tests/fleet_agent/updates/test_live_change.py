@@ -47,10 +47,11 @@ class Operator:
         self._client.loop_start()
 
     def _hear(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        payload = bytes(message.payload)
         if message.topic.endswith("/state"):
-            self.states.append(decode_state(message.topic, message.payload))
+            self.states.append(decode_state(message.topic, payload))
             return
-        decoded = decode_message(message.topic, message.payload).message
+        decoded = decode_message(message.topic, payload).message
         assert isinstance(decoded, Update)
         self.reports.append(decoded)
 

@@ -289,7 +289,7 @@ def test_a_network_that_is_down_costs_time_only(
     start: Start, models: dict[str, Path], repository: FolderRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cart asks again later, and ends when its time is over."""
-    monkeypatch.setattr("fleet_agent.updates.updater.FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr("fleet_agent.updates.way.FIRST_RETRY_S", 0.02)
     repository.reachable = False
     cart = start()
     cart.desire(models["new"], 1)
