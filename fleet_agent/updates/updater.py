@@ -5,6 +5,7 @@ It wakes when something happened, and once a moment while an update is under way
 """
 
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -177,7 +178,8 @@ class Updater:
         self._clock.event().wait(self._poll_s)
 
     def _boot(self) -> None:
-        durable.sweep(self._folder)
+        with suppress(OSError):  # what is left over costs room only
+            durable.sweep(self._folder)
         slots = self._activator.slots
         current = slots.current.model if slots.current else None
         self._ledger.apply(Booted(self._changeover.running, current, self._clock.epoch_ms(), self._hung))
