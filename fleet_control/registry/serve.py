@@ -37,6 +37,8 @@ class RepositoryServer:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((host, port))
+            # Whoever connects before the server has started waits in the queue.
+            self._socket.listen(128)
         except OSError as error:
             self._socket.close()
             raise RegistryError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
