@@ -6,7 +6,9 @@ FleetControlError
 │   ├── BrokerUnreachableError
 │   ├── BrokerRefusedError   it answered and said no
 │   └── PublishTimeoutError
-├── WarehouseUnreachableError  the warehouse does not answer a question
+├── WarehouseError
+│   ├── WarehouseUnreachableError
+│   └── RowsRefusedError     it answered and will never take these rows
 ├── PlanError                a rollout plan that cannot be carried out
 ├── RolloutError
 │   ├── UnknownRolloutError
@@ -72,14 +74,6 @@ class PublishTimeoutError(BrokerError):
         super().__init__(f"{unacknowledged} messages were not acknowledged within {timeout_s:g} s")
         self.unacknowledged = unacknowledged
         self.timeout_s = timeout_s
-
-
-class WarehouseUnreachableError(FleetControlError):
-    """The warehouse does not answer a question, or refuses it."""
-
-    def __init__(self, question: str, why: str) -> None:
-        super().__init__(f"the warehouse does not answer {question}: {why}")
-        self.question = question
 
 
 class PlanError(FleetControlError):

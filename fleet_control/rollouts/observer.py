@@ -55,11 +55,10 @@ class Evidence(Protocol):
     ) -> Look:
         """Count the blocks that have closed since the states were made."""
 
-    def arm(self, rollout: Rollout, canary: tuple[str, ...], control: tuple[str, ...], now_ms: int) -> Look:
-        """Try the gates on the day before, when all these carts ran one model, and say what came of it.
-
-        The verdict of `replay` is FAIL if they fire. The states are those with which the gates begin.
-        """
+    def arm(
+        self, rollout: Rollout, canary: tuple[str, ...], control: tuple[str, ...], now_ms: int
+    ) -> events.VerdictGiven:
+        """Try the gates on the day before, when all these carts ran one model: FAIL if they fire."""
 
 
 class Observer:
@@ -117,8 +116,8 @@ class Observer:
         draw = draw_of(loaded, 0)
         canary = tuple(cart.cart for cart in draw.carts)
         control = tuple(name for name in loaded.carts if name not in canary)
-        look = self._evidence.arm(loaded.rollout, canary, control, self._now_ms())
-        self._engine.found(Findings(loaded.rollout.rollout_id, {}, look.verdicts, look.gates))
+        verdict = self._evidence.arm(loaded.rollout, canary, control, self._now_ms())
+        self._engine.found(Findings(loaded.rollout.rollout_id, {}, (verdict,)))
 
     def _prove(self, loaded: Loaded) -> None:
         wanted = of_carts.worth_a_look(loaded.carts.values())

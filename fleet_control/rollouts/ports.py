@@ -285,7 +285,7 @@ class Proof:
 
 
 class Proofs(Protocol):
-    """Telemetry in the warehouse. Raises only `WarehouseUnreachableError`."""
+    """Telemetry in the warehouse. Raises only `WarehouseError`."""
 
     def running(self, carts: Sequence[tuple[str, str]], since_ms: int) -> Mapping[str, Proof]:
         """Return what carts (store, cart) run, as far as telemetry since a time shows."""
