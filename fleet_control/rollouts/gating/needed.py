@@ -13,8 +13,8 @@ from fleet_control.statistics.blocks import EDGE, projection
 from fleet_control.statistics.evidence import Floats
 from fleet_control.statistics.sequential import ProportionGate, QuantileGate, RateGate
 
-# A harm worth stopping for: twice the margin of accuracy, and this much where the margin is nothing; this many
-# times the errors; this many times the slow decisions (20 % longer ones, at the 99th percentile).
+# A harm worth stopping for: twice the margin of accuracy, and this much where the margin is nothing; this
+# many times the errors; this many times the slow decisions (20 % longer ones, at the 99th percentile).
 LOSS = 0.02
 ERROR_RATIO = 3.0
 SLOW_RATIO = 3.6
