@@ -12,7 +12,7 @@ from fleet_control.cli import BROKER_ENV, PASSWORD_ENV, WAREHOUSE_ENV, log_to_st
 from fleet_control.errors import FleetControlError
 from fleet_control.ingest.addresses import parse_broker
 from fleet_control.rollouts.controller import Rhythm
-from fleet_control.rollouts.gating.blocks import Lags
+from fleet_control.rollouts.gating.blocks import Timing
 from fleet_control.service.service import ControlService, ControlSettings
 from queries.errors import QueriesError
 
@@ -51,8 +51,12 @@ def _settings(options: argparse.Namespace) -> ControlSettings:
         ),
         webhook=options.webhook,
         webhook_secret=os.environ.get(WEBHOOK_SECRET_ENV, ""),
-        lags=Lags(options.block_s, options.label_lag_s, options.arrival_lag_s),
-        no_data_s=options.no_data_s,
+        timing=Timing(
+            block_s=options.block_s,
+            label_lag_s=options.label_lag_s,
+            arrival_s=options.arrival_s,
+            patience_s=options.patience_s,
+        ),
         rhythm=Rhythm(observe_s=options.observe_s),
     )
 
@@ -67,23 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     _connections(parser)
     _serving(parser)
-    group = parser.add_argument_group("evidence")
-    group.add_argument("--block-s", type=int, default=60, help="length of a block (default: %(default)s)")
-    group.add_argument(
-        "--label-lag-s",
-        type=int,
-        default=300,
-        help="an outcome is fixed so long after its event (%(default)s)",
-    )
-    group.add_argument(
-        "--arrival-lag-s", type=int, default=120, help="rows may take so long to arrive (%(default)s)"
-    )
-    group.add_argument(
-        "--no-data-s", type=float, default=1800.0, help="a side silent for so long has no data (%(default)s)"
-    )
-    group.add_argument(
-        "--observe-s", type=float, default=10.0, help="between two looks at the warehouse (%(default)s)"
-    )
+    timing = Timing()
+    group = parser.add_argument_group("evidence, in seconds")
+    for option, kind, default, text in (
+        ("--block-s", int, timing.block_s, "length of a block"),
+        ("--label-lag-s", int, timing.label_lag_s, "an outcome is fixed so long after its event"),
+        ("--arrival-s", int, timing.arrival_s, "rows may take so long to arrive after that"),
+        ("--patience-s", float, timing.patience_s, "nothing to count for so long is no data"),
+        ("--observe-s", float, Rhythm().observe_s, "between two looks at the warehouse"),
+    ):
+        group.add_argument(option, type=kind, default=default, help=f"{text} (default: %(default)s)")
     return parser
 
 

@@ -19,9 +19,9 @@ from fleet_control.rollouts.control import RolloutControl
 from fleet_control.rollouts.controller import Controller, Rhythm
 from fleet_control.rollouts.engine import Engine
 from fleet_control.rollouts.fleet_mqtt import MqttFleet
-from fleet_control.rollouts.gating.blocks import Lags
-from fleet_control.rollouts.gating.evidence import GatedEvidence
-from fleet_control.rollouts.gating.source import WarehouseEvidence
+from fleet_control.rollouts.gating.blocks import Timing
+from fleet_control.rollouts.gating.evidence import GateEvidence
+from fleet_control.rollouts.gating.source_warehouse import WarehouseSource
 from fleet_control.rollouts.journal import WarehouseJournal
 from fleet_control.rollouts.observer import Observer
 from fleet_control.rollouts.outbox import OutboxPublisher
@@ -51,8 +51,7 @@ class ControlSettings:
         api: How the API is served.
         webhook: Where notices go; None: nowhere.
         webhook_secret: Signs them.
-        lags: When a block of evidence is closed.
-        no_data_s: One side silent for so long: no data.
+        timing: When a block of evidence is closed.
         rhythm: How often things are done.
         stop_timeout_s: How long a clean stop may take.
     """
@@ -66,10 +65,13 @@ class ControlSettings:
     api: ApiSettings
     webhook: str | None = None
     webhook_secret: str = field(default="", repr=False)
-    lags: Lags = field(default_factory=Lags)
-    no_data_s: float = 1_800.0
+    timing: Timing = field(default_factory=Timing)
     rhythm: Rhythm = field(default_factory=Rhythm)
     stop_timeout_s: float = 10.0
+
+
+def _tell_nobody(_rollout: str, _what: str, _text: str) -> None:
+    """Stand for a webhook where there is none."""
 
 
 def now_ms() -> int:
@@ -114,19 +116,17 @@ class ControlService:
             opened.callback(webhook.close)
         self._zones = StoreZones(warehouse)
         engine = Engine(store, self._fleet, now_ms=now_ms, zones=self._zones)
-        evidence = WarehouseEvidence(warehouse)
+        evidence = WarehouseSource(warehouse)
         observer = Observer(
             engine,
             store,
             proofs=evidence,
-            evidence=GatedEvidence(evidence, settings.lags, settings.no_data_s),
+            evidence=GateEvidence(evidence, settings.timing),
             now_ms=now_ms,
         )
         self._journal = WarehouseJournal(store, warehouse, appender, now_ms=now_ms)
         self._warehouse = warehouse
-        publisher = OutboxPublisher(
-            store, self._fleet, now_ms=now_ms, notify=webhook.notify if webhook else lambda *_: None
-        )
+        publisher = OutboxPublisher(store, self._fleet, now_ms=now_ms, notify=webhook or _tell_nobody)
         self._controller = Controller(
             owner,
             store=store,
@@ -144,7 +144,12 @@ class ControlService:
             on_change=self._controller.wake,
             evidence=observer.readings,
         )
-        self._api = ApiServer(control, settings.api, not_ready=self._not_ready)
+        self._api = ApiServer(
+            control,
+            settings.api,
+            not_ready=self._not_ready,
+            webhook=webhook.counts if webhook is not None else None,
+        )
         opened.callback(self._api.close)
 
     @property
@@ -187,8 +192,8 @@ class ControlService:
                     apply_schema(self._warehouse)
                     prepared = True
                 self._zones.refresh()
-                if self._controller.leads:
-                    self._journal.run_once()
+                while self._controller.leads and self._journal.run_once() and not self._stopping.is_set():
+                    pass
             except Exception as error:  # noqa: BLE001  # charts may wait, rollouts may not
                 _log.warning("the warehouse is behind; trying again", why=str(error))
             self._stopping.wait(self._settings.rhythm.observe_s)
