@@ -64,6 +64,36 @@ class DataDir:
         return self.root / "ingest"
 
     @property
+    def repository(self) -> Path:
+        """The model repository that carts fetch from."""
+        return self.root / "repository"
+
+    @property
+    def keys(self) -> Path:
+        """Keys of the model repository; in earnest the root's are kept offline."""
+        return self.root / "keys"
+
+    @property
+    def control(self) -> Path:
+        """The database of rollouts, and who may do what."""
+        return self.root / "control"
+
+    @property
+    def owner_token(self) -> Path:
+        """Token of a rollout owner, for the command line; readable by this user alone."""
+        return self.control / "owner.token"
+
+    @property
+    def dashboard_token(self) -> Path:
+        """Token of the dashboard; readable by this user alone."""
+        return self.control / "dashboard.token"
+
+    @property
+    def rush(self) -> Path:
+        """There while shoppers hurry."""
+        return self.root / "rush.json"
+
+    @property
     def carts(self) -> Path:
         """One folder per cart: its spool and settings."""
         return self.root / "carts"

@@ -7,6 +7,7 @@ missing=
 command -v mosquitto >/dev/null || missing="$missing mosquitto"
 command -v promtool >/dev/null || missing="$missing prometheus"
 command -v chromium >/dev/null || missing="$missing chromium"
+ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || command -v pg_ctl >/dev/null || missing="$missing postgresql"
 [ -n "$missing" ] || exit 0
 
 run=

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,12 +23,14 @@ TOOLS = {
     "browser": ("chromium", "apt-get install chromium"),
     "mosquitto": ("mosquitto", "apt-get install mosquitto"),
     "prometheus": ("promtool", "apt-get install prometheus"),
+    "postgresql": ("pg_ctl", "apt-get install postgresql"),
 }
 
 
 def _search_path() -> str:
-    # Debian puts daemons into /usr/sbin, which is not on every user's PATH.
-    return os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
+    # Debian puts daemons where they are not on every user's PATH.
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *map(str, versions)])
 
 
 def find_tool(name: str) -> str | None:

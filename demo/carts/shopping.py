@@ -69,6 +69,7 @@ class CartShopping:
         keep: Writes the truth.
         clocks: Time.
         prepare: Called with the next move a while before it is made.
+        pace: How long pauses are now, relative to what they always are.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class CartShopping:
         keep: Callable[[TruthRow], None],
         clocks: Clocks,
         prepare: Callable[[Move], None] = lambda _: None,
+        pace: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self._world = world
         self._cart = cart
@@ -91,6 +93,7 @@ class CartShopping:
         self._keep = keep
         self._clocks = clocks
         self._prepare = prepare
+        self._pace = pace
         self._rng = np.random.default_rng([world.settings.seed, 2_000 + cart.index, start])
         self._taste = tastes(world.settings.seed, world.store(cart.store_id).index)
         self._trip = draw_trip(self._rng, self._taste)
@@ -132,7 +135,7 @@ class CartShopping:
     def _plan_next(self, now_s: float) -> None:
         self._next = next(self._trip, None)
         pause_s = MEAN_PAUSE_S if self._next is None else MEAN_PAUSE_S * self._next.think_s
-        self._due_s = now_s + max(SHORTEST_PAUSE_S, pause_s)
+        self._due_s = now_s + max(SHORTEST_PAUSE_S, pause_s) * self._pace()
         if self._next is not None:
             self._theatre.wheel_to((self._theatre.stage.aisle + STEP_ALONG) % 1.0)
             self._prepare(self._next)
@@ -141,7 +144,7 @@ class CartShopping:
         self._session = None
         self._ear.begin_session(None)
         self._theatre.empty()
-        self._due_s = now_s + MEAN_TILL_S * float(self._rng.uniform(0.7, 1.3))
+        self._due_s = now_s + MEAN_TILL_S * float(self._rng.uniform(0.7, 1.3)) * self._pace()
 
     def _make(self, move: Move) -> None:
         self._moves += 1

@@ -128,7 +128,6 @@ class CartRecord:
         changed_ms: When its status last changed.
         pair: Its match: the control of a canary, the canary of a control.
         before: Its status before it became unreachable.
-        refused: Reports that were late, twice or of another try.
     """
 
     store: str
@@ -146,7 +145,6 @@ class CartRecord:
     changed_ms: int = 0
     pair: str | None = None
     before: CartStatus | None = None
-    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

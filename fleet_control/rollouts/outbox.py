@@ -1,0 +1,145 @@
+"""From the outbox to the carts: at least once, in order, permits before everything else.
+
+An entry is marked as told when the broker has acknowledged it; what was told twice changes nothing, because a
+cart ignores generations that it has seen. Whoever overwrote a retained permit with an older one is set right.
+"""
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from fleet_control.rollouts.ports import Fleet, OutboxEntry, RolloutStore
+from fleet_control.rollouts.rollout import Notice, Rollout, TellCart, TellPermit
+from fleet_control.rollouts.states import RolloutStatus
+from fleet_protocol.rollouts import Desired, Permit, PermitState
+
+_log = structlog.get_logger(__name__)
+
+# Orders between two looks for a permit: a pause waits behind so many. Lower costs queries.
+CHUNK = 500
+# How long a permit holds without being renewed. Lower, and a controller that is replaced stops rollouts;
+# higher, and carts go on longer without one.
+PERMIT_TTL_S = 600.0
+# How long the broker may take to acknowledge a chunk.
+TELL_TIMEOUT_S = 10.0
+
+_PERMITS: dict[RolloutStatus, PermitState] = {RolloutStatus.RUNNING: "running"}
+Notify = Callable[[str, str, str], None]
+
+
+def permit_state(rollout: Rollout) -> PermitState:
+    """Return what the carts of a rollout may do."""
+    if rollout.status.final:
+        return "ended"
+    return _PERMITS.get(rollout.status, "paused")
+
+
+class OutboxPublisher:
+    """Sends what waits; one thread calls it.
+
+    Args:
+        store: The database.
+        fleet: The carts.
+        now_ms: The time, epoch milliseconds.
+        notify: Told of (rollout, what, text) for people; must not block, whatever it raises is logged.
+        permit_ttl_s: How long a permit holds.
+    """
+
+    def __init__(
+        self,
+        store: RolloutStore,
+        fleet: Fleet,
+        *,
+        now_ms: Callable[[], int],
+        notify: Notify = lambda _rollout, _what, _text: None,
+        permit_ttl_s: float = PERMIT_TTL_S,
+    ) -> None:
+        self._store = store
+        self._fleet = fleet
+        self._now_ms = now_ms
+        self._notify = notify
+        self._permit_ttl_s = permit_ttl_s
+        self._timeouts: dict[str, int] = {}
+
+    def run_once(self) -> int:
+        """Send a part of what waits; returns how many entries were sent.
+
+        Raises:
+            RolloutError: the database does not answer.
+            BrokerError: the broker cannot be reached.
+        """
+        waiting = self._store.outbox(limit=CHUNK)
+        if not waiting:
+            return 0
+        notices = [entry for entry in waiting if isinstance(entry.effect, Notice)]
+        orders = [entry for entry in waiting if not isinstance(entry.effect, Notice)]
+        sent = self._tell(orders)
+        for entry in notices:
+            self._tell_people(entry)
+        done = [entry.id for entry in (*orders[:sent], *notices)]
+        self._store.told(done)
+        return len(done)
+
+    def renew(self, rollouts: Sequence[Rollout]) -> int:
+        """Renew the permits of rollouts before they run out, and set right what somebody overwrote.
+
+        Args:
+            rollouts: Those that have begun and not ended.
+
+        Returns:
+            How many permits were told.
+        """
+        held, now_ms = self._fleet.permits(), self._now_ms()
+        due = [rollout for rollout in rollouts if self._is_due(rollout, held.get(rollout.rollout_id), now_ms)]
+        return self._fleet.tell([self._permit(rollout) for rollout in due], TELL_TIMEOUT_S) if due else 0
+
+    def _is_due(self, rollout: Rollout, held: Permit | None, now_ms: int) -> bool:
+        if rollout.generation == 0:
+            return False
+        if held is None or held.generation < rollout.generation or held.state != permit_state(rollout):
+            return True
+        return held.until - now_ms < self._permit_ttl_s * 500
+
+    def _tell(self, entries: Sequence[OutboxEntry]) -> int:
+        if not entries:
+            return 0
+        return self._fleet.tell([self._order(entry) for entry in entries], TELL_TIMEOUT_S)
+
+    def _order(self, entry: OutboxEntry) -> tuple[str, Desired] | Permit:
+        if isinstance(entry.effect, TellPermit):
+            return self._permit_of(entry.rollout_id, entry.effect.generation, entry.effect.state)
+        effect = entry.effect
+        if not isinstance(effect, TellCart):
+            msg = "notices are told to people"
+            raise TypeError(msg)
+        own = effect.attempt == 0
+        return f"{effect.store}/{effect.cart}", Desired(
+            generation=entry.id,
+            model=effect.model,
+            manifest=entry.manifest,
+            rollout=None if own else entry.rollout_id,
+            attempt=max(1, effect.attempt),
+            not_after=effect.not_after_ms,
+            timeout_s=self._timeout_s(entry.rollout_id),
+        )
+
+    def _timeout_s(self, rollout_id: str) -> int:
+        if rollout_id not in self._timeouts:
+            self._timeouts[rollout_id] = self._store.head(rollout_id).plan.device.timeout_s
+        return self._timeouts[rollout_id]
+
+    def _permit(self, rollout: Rollout) -> Permit:
+        return self._permit_of(rollout.rollout_id, rollout.generation, permit_state(rollout))
+
+    def _permit_of(self, rollout_id: str, generation: int, state: str) -> Permit:
+        until = self._now_ms() + int(self._permit_ttl_s * 1000)
+        known: PermitState = "running" if state == "running" else "ended" if state == "ended" else "paused"
+        return Permit(rollout=rollout_id, generation=generation, state=known, until=until)
+
+    def _tell_people(self, entry: OutboxEntry) -> None:
+        effect = entry.effect
+        if isinstance(effect, Notice):
+            try:
+                self._notify(entry.rollout_id, effect.what, effect.text)
+            except Exception:  # noqa: BLE001  # nobody's webhook may hold up a pause
+                _log.exception("notice not told", rollout=entry.rollout_id)

@@ -1,0 +1,142 @@
+"""The tables, and what keeps them true: unique indexes, and triggers that make logs append-only."""
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+)
+
+# Of the layout below. A database of another version is refused, not guessed at.
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+# SQLite counts rows in INTEGER columns only; AUTOINCREMENT never gives a number twice.
+_Number = BigInteger().with_variant(Integer(), "sqlite")
+
+schema = Table("rollout_schema", metadata, Column("version", Integer, primary_key=True))
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("rollout_id", String(64), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("final", Boolean, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("head", Text, nullable=False),
+    Index("rollouts_open", "final", "created_ms"),
+)
+
+log = Table(
+    "rollout_log",
+    metadata,
+    Column("position", _Number, primary_key=True, autoincrement=True),
+    Column("rollout_id", String(64), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("entry", Text, nullable=False),
+    UniqueConstraint("rollout_id", "number"),
+    sqlite_autoincrement=True,
+)
+
+carts = Table(
+    "rollout_carts",
+    metadata,
+    Column("rollout_id", String(64), primary_key=True),
+    Column("cart", String(32), primary_key=True),
+    Column("store", String(32), nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("record", Text, nullable=False),
+)
+# One rollout per cart: whatever the code above it believes.
+Index(
+    "rollout_carts_active",
+    carts.c.cart,
+    unique=True,
+    sqlite_where=carts.c.active.is_(True),
+    postgresql_where=carts.c.active.is_(True),
+)
+
+gates = Table(
+    "rollout_gates",
+    metadata,
+    Column("rollout_id", String(64), primary_key=True),
+    Column("gate", String(64), primary_key=True),
+    Column("state", Text, nullable=False),
+)
+
+commands = Table(
+    "rollout_commands",
+    metadata,
+    Column("position", _Number, primary_key=True, autoincrement=True),
+    Column("key", String(200), nullable=False, unique=True),
+    Column("rollout_id", String(64), nullable=False, index=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("role", String(32), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+outbox = Table(
+    "rollout_outbox",
+    metadata,
+    # The generation of a cart's orders: never given twice, also after rows are deleted.
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("rollout_id", String(64), nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("effect", Text, nullable=False),
+    Column("manifest", String(64), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("rollout_outbox_order", "rank", "id"),
+    sqlite_autoincrement=True,
+)
+
+leases = Table(
+    "rollout_leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+)
+
+_REFUSE_POSTGRES = DDL(  # type: ignore[no-untyped-call]
+    "CREATE OR REPLACE FUNCTION rollout_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN RAISE EXCEPTION 'append-only'; END $$"
+).execute_if(dialect="postgresql")
+
+event.listen(metadata, "before_create", _REFUSE_POSTGRES)
+for _table in (log, commands):
+    for _verb in ("UPDATE", "DELETE"):
+        _name = f"{_table.name}_no_{_verb.lower()}"
+        event.listen(
+            _table,
+            "after_create",
+            DDL(  # type: ignore[no-untyped-call]
+                f"CREATE TRIGGER {_name} BEFORE {_verb} ON {_table.name} "
+                "BEGIN SELECT RAISE(ABORT, 'append-only'); END"
+            ).execute_if(dialect="sqlite"),
+        )
+        event.listen(
+            _table,
+            "after_create",
+            DDL(  # type: ignore[no-untyped-call]
+                f"CREATE TRIGGER {_name} BEFORE {_verb} ON {_table.name} "
+                "FOR EACH ROW EXECUTE FUNCTION rollout_append_only()"
+            ).execute_if(dialect="postgresql"),
+        )

@@ -1,0 +1,202 @@
+"""What one change writes, in one transaction that its caller has begun."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from fleet_control.errors import FencedError, ReusedKeyError, StaleVersionError
+from fleet_control.rollouts import store_codec as codec
+from fleet_control.rollouts.events import encode_event
+from fleet_control.rollouts.ports import Change, CommandRecord, Lease
+from fleet_control.rollouts.rollout import CartRecord, TellCart, TellPermit
+from fleet_control.rollouts.states import CartStatus
+from fleet_control.rollouts.store_sql import tables
+
+# Of PostgreSQL's advisory lock under which log entries get their positions: a reader that has seen a position
+# has seen all before it.
+_LOG_LOCK = 0x0CA27
+
+
+def write(connection: Connection, change: Change, clock_ms: Callable[[], int]) -> None:
+    """Write everything of a change, in the order in which it is refused most cheaply.
+
+    Raises:
+        ReusedKeyError: the command's key was used for another command.
+        FencedError: the lease is no longer held.
+        StaleVersionError: the head is not at the expected version.
+        CartsCollideError: a claimed cart is in another rollout.
+    """
+    if change.command is not None and not write_command(connection, change.command):
+        return
+    if change.lease is not None:
+        _check_lease(connection, change.lease, clock_ms())
+    _write_head(connection, change)
+    _write_carts(connection, change)
+    _write_gates(connection, change)
+    _write_outbox(connection, change)
+    _write_log(connection, change)
+
+
+def write_command(connection: Connection, command: CommandRecord) -> bool:
+    """Write a command; False if this very command is there already.
+
+    Raises:
+        ReusedKeyError: its key was used for another command.
+    """
+    made = _insert(connection, tables.commands).values(
+        key=command.key,
+        rollout_id=command.rollout_id,
+        fingerprint=command.fingerprint,
+        at_ms=command.at_ms,
+        actor=command.actor,
+        role=command.role.value,
+        action=command.action.value,
+        reason=command.reason,
+        outcome=command.outcome,
+    )
+    new = made.on_conflict_do_nothing(index_elements=["key"]).returning(tables.commands.c.key)
+    if connection.execute(new).first() is not None:
+        return True
+    query = select(tables.commands.c.fingerprint).where(tables.commands.c.key == command.key)
+    if connection.execute(query).scalar() != command.fingerprint:
+        raise ReusedKeyError(command.key)
+    return False
+
+
+def taken(connection: Connection, names: Sequence[str], but: str) -> dict[str, str]:
+    """Return which of some carts are in a rollout that has not ended."""
+    table = tables.carts
+    query = select(table.c.cart, table.c.rollout_id).where(
+        table.c.cart.in_(names), table.c.active.is_(True), table.c.rollout_id != but
+    )
+    return {row.cart: row.rollout_id for row in connection.execute(query)}
+
+
+def _check_lease(connection: Connection, lease: Lease, now_ms: int) -> None:
+    table = tables.leases
+    query = select(table.c.token).where(
+        table.c.name == lease.name,
+        table.c.owner == lease.owner,
+        table.c.token == lease.token,
+        table.c.until_ms > now_ms,
+    )
+    # Shared: until this transaction ends nobody else takes the lease.
+    if connection.execute(query.with_for_update(read=True)).first() is None:
+        raise FencedError(lease.name, lease.token)
+
+
+def _write_head(connection: Connection, change: Change) -> None:
+    rollout, table = change.rollout, tables.rollouts
+    values = {
+        "version": rollout.version,
+        "status": rollout.status.value,
+        "final": rollout.status.final,
+        "head": codec.encode(rollout),
+    }
+    if change.expected_version == 0:
+        made = _insert(connection, table).values(
+            rollout_id=rollout.rollout_id, created_ms=rollout.created_ms, **values
+        )
+        change_head = made.on_conflict_do_nothing(index_elements=["rollout_id"])
+    else:
+        same = (table.c.rollout_id == rollout.rollout_id, table.c.version == change.expected_version)
+        change_head = update(table).where(*same).values(**values)
+    if connection.execute(change_head.returning(table.c.version)).first() is None:
+        query = select(table.c.version).where(table.c.rollout_id == rollout.rollout_id)
+        found = connection.execute(query).scalar() or 0
+        raise StaleVersionError(rollout.rollout_id, change.expected_version, found)
+
+
+def _write_carts(connection: Connection, change: Change) -> None:
+    rollout_id, table = change.rollout.rollout_id, tables.carts
+    if change.carts:
+        made = _insert(connection, table)
+        new = made.excluded
+        upsert = made.on_conflict_do_update(
+            index_elements=["rollout_id", "cart"],
+            set_={"store": new.store, "status": new.status, "active": new.active, "record": new.record},
+        )
+        rows = [_cart_row(rollout_id, cart) for cart in change.carts]
+        try:
+            connection.execute(upsert, rows)
+        except IntegrityError as error:
+            raise CartsCollideError(rows) from error
+    if change.releases:
+        connection.execute(update(table).where(table.c.rollout_id == rollout_id).values(active=False))
+
+
+class CartsCollideError(Exception):
+    """A claimed cart is active elsewhere; the transaction is lost, and the names are looked up after it."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__("a cart is in another rollout")
+        self.names = [str(row["cart"]) for row in rows]
+
+
+def _cart_row(rollout_id: str, cart: CartRecord) -> dict[str, Any]:
+    return {
+        "rollout_id": rollout_id,
+        "cart": cart.cart,
+        "store": cart.store,
+        "status": cart.status.value,
+        "active": cart.status is not CartStatus.EXCLUDED,
+        "record": codec.encode(cart),
+    }
+
+
+def _write_gates(connection: Connection, change: Change) -> None:
+    if not change.gates:
+        return
+    made = _insert(connection, tables.gates)
+    upsert = made.on_conflict_do_update(
+        index_elements=["rollout_id", "gate"], set_={"state": made.excluded.state}
+    )
+    rollout_id = change.rollout.rollout_id
+    rows = [
+        {"rollout_id": rollout_id, "gate": gate, "state": codec.encode(state)}
+        for gate, state in change.gates.items()
+    ]
+    connection.execute(upsert, rows)
+
+
+def _write_outbox(connection: Connection, change: Change) -> None:
+    rollout = change.rollout
+    rows = [
+        {
+            "rollout_id": rollout.rollout_id,
+            "rank": 0 if isinstance(effect, TellPermit) else 1,
+            "kind": codec.kind_of(effect),
+            "effect": codec.encode(effect),
+            "manifest": rollout.manifests.get(effect.model, "") if isinstance(effect, TellCart) else "",
+            "at_ms": change.at_ms,
+        }
+        for effect in change.effects
+    ]
+    if rows:
+        connection.execute(insert(tables.outbox), rows)
+
+
+def _write_log(connection: Connection, change: Change) -> None:
+    """Write entries last: positions are in the order in which transactions end."""
+    if not change.events:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOG_LOCK)))
+    rows = [
+        {
+            "rollout_id": change.rollout.rollout_id,
+            "number": number,
+            "at_ms": event.at_ms,
+            "entry": encode_event(event),
+        }
+        for number, event in enumerate(change.events, change.expected_version + 1)
+    ]
+    connection.execute(insert(tables.log), rows)
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    """Return an insert that can be told what to do on a conflict."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)

@@ -1,0 +1,114 @@
+"""Who may do what, and what it would do."""
+
+import pytest
+
+from fleet_control.errors import ActionRefusedError
+from fleet_control.rollouts import commands, events, permissions
+from fleet_control.rollouts.ports import Command
+from fleet_control.rollouts.states import Action, DeviceState, Role, RolloutStatus
+from tests.fleet_control.rollouts.worlds import Told, candidates, plan, says, sightings
+
+FIRST, SECOND = "s001-c01", "s001-c02"
+
+
+def _states() -> dict[RolloutStatus, Told]:
+    """Return a rollout in every status."""
+
+    def begun() -> Told:
+        return Told(plan()).start().stage(0, (FIRST, SECOND)).tell(FIRST, SECOND)
+
+    made = {
+        RolloutStatus.DRAFT: Told(plan(approval=True)),
+        RolloutStatus.READY: Told(plan()),
+        RolloutStatus.RUNNING: begun(),
+    }
+    for status, event in (
+        (RolloutStatus.PAUSED, events.Paused(at_ms=1)),
+        (RolloutStatus.ROLLING_BACK, events.RollbackStarted(at_ms=1)),
+        (RolloutStatus.ABORTED, events.Aborted(at_ms=1)),
+    ):
+        made[status] = begun()
+        made[status].happens(event)
+    made[RolloutStatus.ROLLED_BACK] = begun()
+    made[RolloutStatus.ROLLED_BACK].happens(
+        events.RollbackStarted(at_ms=1), events.Finished(at_ms=2, outcome="rolled_back")
+    )
+    return made
+
+
+ALLOWED = {
+    RolloutStatus.DRAFT: {Action.APPROVE, Action.ABORT_KEEP},
+    RolloutStatus.READY: {Action.START, Action.ABORT_KEEP},
+    RolloutStatus.RUNNING: {
+        Action.PAUSE,
+        Action.ROLL_BACK,
+        Action.ABORT_KEEP,
+        Action.ABORT_REVERT,
+        Action.PROMOTE,
+    },
+    RolloutStatus.PAUSED: {Action.RESUME, Action.ROLL_BACK, Action.ABORT_KEEP, Action.ABORT_REVERT},
+    RolloutStatus.ROLLING_BACK: {Action.ABORT_KEEP},
+}
+
+
+@pytest.mark.parametrize("status", list(_states()))
+@pytest.mark.parametrize("role", list(Role))
+def test_what_is_allowed_is_what_the_table_says(status: RolloutStatus, role: Role) -> None:
+    """Every action, in every status, for every role: allowed exactly where the table allows it."""
+    rollout = _states()[status].rollout
+    for choice in permissions.choices(rollout, role, actor="olga the second"):
+        wanted = choice.action in ALLOWED.get(status, set()) and permissions.may(role, choice.action)
+        assert choice.allowed == wanted, choice
+        assert bool(choice.why_not) != choice.allowed
+
+
+@pytest.mark.parametrize("status", list(_states()))
+@pytest.mark.parametrize("action", [action for action in Action if action is not Action.CREATE])
+def test_what_is_allowed_changes_the_state_and_what_is_not_is_refused(
+    status: RolloutStatus, action: Action
+) -> None:
+    """Permissions and reducer agree: no allowed action is ignored, no forbidden one makes an entry."""
+    told = _states()[status]
+    command = Command("k", "otto", Role.OWNER, action, "autumn", "because")
+    if action in ALLOWED.get(status, set()):
+        made = commands.events_of(told.rollout, told.carts, command, 5, candidates())
+        assert told.happens(*made) == ""
+    else:
+        with pytest.raises(ActionRefusedError) as caught:
+            commands.events_of(told.rollout, told.carts, command, 5, candidates())
+        assert not caught.value.forbidden
+
+
+def test_a_role_that_is_not_enough_is_forbidden_whatever_the_state() -> None:
+    """A viewer may do nothing; an on-call engineer may stop and undo, and not go on."""
+    told = _states()[RolloutStatus.RUNNING]
+    for role, action in ((Role.VIEWER, Action.PAUSE), (Role.ON_CALL, Action.PROMOTE)):
+        with pytest.raises(ActionRefusedError) as caught:
+            commands.events_of(told.rollout, {}, Command("k", "v", role, action, "autumn", "why"), 5)
+        assert caught.value.forbidden
+
+
+def test_nobody_approves_what_they_created() -> None:
+    """Four eyes are four eyes."""
+    draft = _states()[RolloutStatus.DRAFT].rollout
+    assert "created" in permissions.why_not(draft, Action.APPROVE, "olga")
+    assert permissions.why_not(draft, Action.APPROVE, "otto") == ""
+
+
+def test_what_pausing_does_is_said_in_numbers_before_it_is_done() -> None:
+    """Done, in-flight and waiting carts are each counted."""
+    told = _states()[RolloutStatus.RUNNING].done(FIRST)
+    told.happens(says(SECOND, DeviceState.FETCHING, step=0))
+    keeps, stops, rests = permissions.consequences(told.rollout, Action.PAUSE)
+    assert keeps.startswith("1 cart ")
+    assert stops.startswith("1 cart ")
+    assert rests.startswith(f"{len(sightings()) - 2} carts ")
+
+
+def test_what_makes_carts_run_something_else_needs_a_reason() -> None:
+    """A rollback without a word of why is refused."""
+    told = _states()[RolloutStatus.RUNNING]
+    with pytest.raises(ActionRefusedError, match="say why"):
+        commands.events_of(
+            told.rollout, {}, Command("k", "o", Role.OWNER, Action.ROLL_BACK, "autumn", "  "), 5
+        )

@@ -1,0 +1,102 @@
+"""What a rollout owner may write, and what is said about the rest."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet_control.errors import PlanError
+from fleet_control.rollouts.plan import MAX_PLAN_BYTES, load_plan, parse_plan, plan_of
+
+GOOD = """
+rollout: autumn
+model: bbbbbbbbbbbbbbbb
+target: {stores: [s001, s002], labels: {hardware: [orin]}}
+stages:
+  - {name: canary, percent: 10, bake: 2h}
+  - {name: half, percent: 50, bake: 1.5h, approval: true, install: 1d}
+  - {name: all, percent: 100}
+gates:
+  - {metric: accuracy, margin: 0.01}
+  - {metric: latency, quantile: 0.99, threshold_ms: 250, mode: shadow}
+windows:
+  - {days: [mon, tue], start: "22:00", end: "06:00"}
+device: {timeout: 30m, retries: 1}
+"""
+
+
+def test_a_plan_is_read_as_it_is_written(tmp_path: Path) -> None:
+    """Durations may have units; what is left out has defaults."""
+    file = tmp_path / "plan.yaml"
+    file.write_text(GOOD)
+    plan = load_plan(file)
+    assert [stage.bake_s for stage in plan.stages] == [7200.0, 5400.0, 3600.0]
+    assert plan.stages[1].install_s == 86_400
+    assert plan.device.timeout_s == 1800
+    assert plan.gates[1].mode == "shadow"
+    assert plan.promotion is not None
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "says"),
+    [
+        ("percent: 50", "percent: 5", "rise"),
+        ("percent: 100}", "percent: 90}", "last stage"),
+        ("name: half", "name: canary", "unique"),
+        ("name: half", "name: tail", "unique"),
+        ("model: bbbbbbbbbbbbbbbb", "model: b", "$.model"),
+        ("margin: 0.01", "margin: 1.5", "$.gates[0].margin"),
+        ("metric: latency", "metric: accuracy", "one gate"),
+        ("metric: latency", "metric: speed", "$.gates[1].metric"),
+        ('start: "22:00"', 'start: "25:00"', "$.windows[0].start"),
+        ("retries: 1", "retrys: 1", "retrys"),
+        ("percent: 10,", "percent: 10, carts: 5,", "either percent or carts"),
+        ("rollout: autumn", "rollout: 'a b'", "$.rollout"),
+        ("rollout: autumn", "rollout: autumn\npromotion: null", "person"),
+        ("rollout: autumn", "rollout: autumn\nbaseline: bbbbbbbbbbbbbbbb", "the same"),
+        ("rollout: autumn", "- rollout", "not YAML"),
+    ],
+)
+def test_a_wrong_plan_names_what_is_wrong(was: str, becomes: str, says: str) -> None:
+    """The error points at the field, or says the rule that it breaks."""
+    with pytest.raises(PlanError, match=r".*") as caught:
+        parse_plan(GOOD.replace(was, becomes))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("document", ["", "[]", "3", "null", "a: [", "!!python/object:os.system {}", "\x00"])
+def test_what_is_no_plan_is_refused(document: str) -> None:
+    """Neither other documents nor YAML that would make objects get in."""
+    with pytest.raises(PlanError):
+        parse_plan(document)
+
+
+def test_a_plan_is_bounded() -> None:
+    """More than a person would write is refused before it is parsed."""
+    with pytest.raises(PlanError, match="larger"):
+        parse_plan("x" * (MAX_PLAN_BYTES + 1))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """The message says which file."""
+    with pytest.raises(PlanError, match=r"none\.yaml"):
+        load_plan(tmp_path / "none.yaml")
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=8) | st.integers(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(
+    _json, st.sampled_from(["stages", "gates", "target", "model", "device", "windows", "promotion", "seed"])
+)
+def test_nothing_but_a_plan_error_comes_out(value: object, field: str) -> None:
+    """Whatever stands in a field, it is a plan or an error of ours."""
+    tree: dict[str, object] = {"rollout": "x", "model": "b" * 16, "stages": [{"name": "all", "percent": 100}]}
+    with contextlib.suppress(PlanError):
+        assert plan_of({**tree, field: value}).rollout == "x"

@@ -1,0 +1,272 @@
+"""What the database keeps true, on every kind of it."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from fleet_control.errors import (
+    CartsTakenError,
+    FencedError,
+    ReusedKeyError,
+    RolloutError,
+    StaleVersionError,
+    StoreError,
+    UnknownRolloutError,
+)
+from fleet_control.rollouts import events
+from fleet_control.rollouts.batch import Batch, Loaded
+from fleet_control.rollouts.ports import Change, CommandRecord, RolloutStore
+from fleet_control.rollouts.reducer import create
+from fleet_control.rollouts.rollout import TellCart, TellPermit
+from fleet_control.rollouts.states import Action, CartStatus, Role, Verdict
+from fleet_control.rollouts.store_sql import open_store
+from tests.fleet_control.rollouts.conftest import Opener, now_ms
+from tests.fleet_control.rollouts.worlds import BASELINE, MANIFESTS, MODEL, candidates, plan
+
+FIRST, SECOND = "s001-c01", "s001-c02"
+
+
+def made(store: RolloutStore, rollout_id: str = "autumn") -> Loaded:
+    """Create a rollout."""
+    event = events.Created(
+        at_ms=1, actor="olga", plan=plan(rollout=rollout_id), baseline=BASELINE, manifests=MANIFESTS
+    )
+    step = create(event)
+    store.commit(Change(step.rollout, 0, (event,), 1, effects=step.effects))
+    return Loaded(step.rollout, {})
+
+
+def started(store: RolloutStore, rollout_id: str = "autumn") -> Loaded:
+    """Create and start a rollout, and tell two carts."""
+    loaded = made(store, rollout_id)
+    happens(store, loaded, events.Started(at_ms=2, population=candidates()))
+    happens(
+        store,
+        loaded,
+        events.StageStarted(at_ms=3, stage=0, carts=(FIRST, SECOND)),
+        events.CartsTold(at_ms=4, carts=(FIRST, SECOND)),
+    )
+    return loaded
+
+
+def happens(store: RolloutStore, loaded: Loaded, *entries: events.AnyEvent) -> None:
+    """Write entries."""
+    batch = Batch(loaded, 5)
+    batch.add(entries)
+    batch.commit(store)
+
+
+def asked(key: str, fingerprint: str = "f", outcome: str = "done") -> CommandRecord:
+    """Return a command."""
+    return CommandRecord(
+        key, fingerprint, 7, "olga", Role.OWNER, Action.PAUSE, "autumn", "complaints", outcome
+    )
+
+
+def test_what_was_written_is_read_again(store: RolloutStore) -> None:
+    """Head, records, log, outbox and gates come back as they went in."""
+    loaded = started(store)
+    batch = Batch(loaded, 6)
+    batch.commit(store, gates={"accuracy": {"logs": [0.25, -1.5], "peak": 0.0}})
+    assert store.head("autumn") == loaded.rollout
+    assert store.carts("autumn") == loaded.carts
+    assert [entry.number for entry in store.log("autumn")] == [1, 2, 3, 4]
+    assert [entry.number for entry in store.log("autumn", after=2, limit=1)] == [3]
+    assert [entry.rollout_id for _, entry in store.log_all(after=2)] == ["autumn", "autumn"]
+    assert store.gates("autumn") == {"accuracy": {"logs": [0.25, -1.5], "peak": 0.0}}
+    with pytest.raises(UnknownRolloutError):
+        store.head("winter")
+
+
+def test_permits_leave_the_outbox_first_and_numbers_never_come_again(store: RolloutStore) -> None:
+    """A pause overtakes orders; the number of an order, its generation, rises for ever."""
+    loaded = started(store)
+    happens(store, loaded, events.Paused(at_ms=9, actor="olga"))
+    waiting = store.outbox()
+    permits = [entry for entry in waiting if isinstance(entry.effect, TellPermit)]
+    assert waiting[: len(permits)] == tuple(permits)
+    orders = [entry for entry in waiting if isinstance(entry.effect, TellCart)]
+    assert [order.manifest for order in orders] == [MANIFESTS[MODEL]] * 2
+    highest = max(entry.id for entry in waiting)
+    store.told([entry.id for entry in waiting])
+    assert store.outbox() == ()
+    happens(store, loaded, events.Resumed(at_ms=10, actor="olga"))
+    assert min(entry.id for entry in store.outbox()) > highest
+
+
+def test_of_two_writers_one_is_told_to_read_again(store: RolloutStore) -> None:
+    """Nothing of the second change is written."""
+    loaded = started(store)
+    mine, theirs = Loaded(loaded.rollout, dict(loaded.carts)), Loaded(loaded.rollout, dict(loaded.carts))
+    happens(store, mine, events.Paused(at_ms=9, actor="olga"))
+    store.told([entry.id for entry in store.outbox()])
+    with pytest.raises(StaleVersionError) as caught:
+        happens(store, theirs, events.CartTimedOut(at_ms=9, cart=FIRST))
+    assert caught.value.found == mine.rollout.version
+    assert store.carts("autumn")[FIRST].status is CartStatus.TOLD
+    assert store.outbox() == ()
+
+
+def test_a_cart_is_in_one_rollout_whatever_the_code_believes(store: RolloutStore) -> None:
+    """A second claim is refused with the names, and nothing of it is written; after the end it is free."""
+    first = started(store)
+    second = made(store, "winter")
+    with pytest.raises(CartsTakenError) as caught:
+        happens(store, second, events.Started(at_ms=2, population=candidates()))
+    assert caught.value.taken == {cart.cart: "autumn" for cart in candidates()}
+    assert store.carts("winter") == {}
+    assert store.taken([FIRST, "nobody"], but="winter") == {FIRST: "autumn"}
+    happens(store, first, events.Aborted(at_ms=3, actor="olga"))
+    happens(store, second, events.Started(at_ms=4, population=candidates()))
+    assert store.taken([FIRST]) == {FIRST: "winter"}
+
+
+def test_the_same_command_twice_is_one_and_another_under_its_key_is_a_mistake(store: RolloutStore) -> None:
+    """Idempotency keys are kept for ever."""
+    loaded = started(store)
+    for _ in range(2):
+        copy = Batch(Loaded(loaded.rollout, dict(loaded.carts)), 9)
+        copy.add((events.Paused(at_ms=9, actor="olga"),))
+        copy.commit(store, command=asked("click"))
+    assert store.head("autumn").version == loaded.rollout.version + 1
+    other = Batch(Loaded(store.head("autumn"), store.carts("autumn")), 9)
+    other.add((events.Resumed(at_ms=9, actor="olga"),))
+    with pytest.raises(ReusedKeyError):
+        other.commit(store, command=asked("click", "another"))
+    store.record_refusal(asked("refused", outcome="it is paused"))
+    assert [command.outcome for command in store.audit()] == ["it is paused", "done"]
+    assert store.audit(rollout_id="winter") == ()
+    assert store.command("click") == asked("click")
+    assert store.command("unheard of") is None
+
+
+def test_who_has_lost_the_lease_writes_nothing(database: Opener) -> None:
+    """Another owner gets it only when it is free, with a higher token; the old token is refused for good."""
+    mine, theirs = database(), database()
+    loaded = started(mine)
+    lease = mine.acquire("rollouts", "a", 60)
+    assert lease is not None
+    assert theirs.acquire("rollouts", "b", 60) is None
+    assert mine.acquire("rollouts", "a", 60) == lease
+    mine.release(lease)
+    newer = theirs.acquire("rollouts", "b", 60)
+    assert newer is not None
+    assert newer.token > lease.token
+    batch = Batch(loaded, 9)
+    batch.add((events.CartTimedOut(at_ms=9, cart=FIRST),))
+    with pytest.raises(FencedError):
+        batch.commit(mine, lease=lease)
+    batch.commit(theirs, lease=newer)
+
+
+def test_carts_are_read_page_by_page(store: RolloutStore) -> None:
+    """By status, by store, in the order of their ids."""
+    started(store)
+    assert [cart.cart for cart in store.cart_page("autumn", limit=3)] == [FIRST, SECOND, "s001-c03"]
+    assert [cart.cart for cart in store.cart_page("autumn", after="s002-c03")] == ["s002-c04"]
+    assert [c.cart for c in store.cart_page("autumn", statuses=[CartStatus.TOLD])] == [FIRST, SECOND]
+    assert len(store.cart_page("autumn", store="s002")) == 4
+
+
+def test_heads_are_read_newest_first_and_ended_ones_apart(store: RolloutStore) -> None:
+    """The engine reads those that have not ended."""
+    first = started(store)
+    happens(store, first, events.Aborted(at_ms=3, actor="olga"))
+    started(store, "winter")
+    assert {head.rollout_id for head in store.heads()} == {"autumn", "winter"}
+    assert [head.rollout_id for head in store.heads(open_only=True)] == ["winter"]
+    assert len(store.heads(limit=1)) == 1
+
+
+def test_many_writers_at_once_lose_and_double_nothing(database: Opener) -> None:
+    """Eight threads on two connections write until each has been heard; the log has every number once."""
+    store, other = database(), database()
+    started(store)
+
+    def write(through: RolloutStore, name: str) -> None:
+        for turn in range(10):
+            while True:
+                loaded = Loaded(through.head("autumn"), through.carts("autumn"))
+                batch = Batch(loaded, 9)
+                word = events.VerdictGiven(at_ms=turn, stage=0, gate=name, verdict=Verdict.INCONCLUSIVE)
+                batch.add((word,))
+                try:
+                    batch.commit(through)
+                except StaleVersionError:
+                    continue
+                break
+
+    threads = [
+        threading.Thread(target=write, args=((store, other)[n % 2], f"gate{n}"), daemon=True)
+        for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    numbers = [entry.number for entry in store.log("autumn")]
+    assert numbers == list(range(1, 4 + 80 + 1))
+    assert store.head("autumn").version == numbers[-1]
+
+
+def test_the_logs_cannot_be_edited_even_in_the_database(tmp_path: Path) -> None:
+    """An UPDATE or DELETE of history is refused by SQLite itself."""
+    address = f"sqlite:///{tmp_path}/rollouts.db"
+    store = open_store(address, now_ms)
+    started(store)
+    store.record_refusal(asked("k"))
+    _check_append_only(address)
+    store.close()
+
+
+@pytest.mark.postgresql
+def test_the_logs_cannot_be_edited_in_postgresql_either(postgresql_database: str) -> None:
+    """The same by PostgreSQL."""
+    store = open_store(postgresql_database, now_ms)
+    started(store)
+    store.record_refusal(asked("k"))
+    _check_append_only(postgresql_database.replace("postgresql:", "postgresql+psycopg:"))
+    store.close()
+
+
+def _check_append_only(address: str) -> None:
+    engine = create_engine(address)
+    for statement in (
+        "UPDATE rollout_log SET entry = ''",
+        "DELETE FROM rollout_log",
+        "UPDATE rollout_commands SET actor = ''",
+        "DELETE FROM rollout_commands",
+    ):
+        with engine.connect() as connection, pytest.raises(Exception, match="append-only"):
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
+    """It is not guessed at."""
+    address = f"sqlite:///{tmp_path}/rollouts.db"
+    open_store(address, now_ms).close()
+    engine = create_engine(address)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE rollout_schema SET version = 99"))
+    engine.dispose()
+    with pytest.raises(StoreError, match="version 99"):
+        open_store(address, now_ms)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mysql://u:s3cret@localhost/x",
+        "nonsense",
+        "postgresql://u:s3cret@127.0.0.1:1/none",
+        "sqlite:////proc/none/rollouts.db",
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_named_without_its_password(address: str) -> None:
+    """A clear sentence; no secret in it."""
+    with pytest.raises(RolloutError) as caught:
+        open_store(address, now_ms)
+    assert "s3cret" not in str(caught.value)
