@@ -67,20 +67,17 @@ def _draw_line(figure: go.Figure, mark: Mark, look: Look) -> None:
 
 
 def _draw_sign(figure: go.Figure, group: Sequence[Mark], look: Look) -> None:
+    sign = next((mark.sign for mark in group if mark.stop), group[0].sign)
+    lines = [f"{look.local(mark.at):%a %H:%M} {escape(mark.text)}" for mark in group]
     stop = any(mark.stop for mark in group)
-    times = [look.local(mark.at) for mark in group]
     figure.add_annotation(
-        x=times[0],
+        x=look.local(group[0].at),
         xref="x",
         y=1,
         yref="paper",
         yanchor="bottom",
         showarrow=False,
-        text=group[0].sign
-        if len(group) == 1
-        else f"{next((m.sign for m in group if m.stop), group[0].sign)}{len(group)}",
+        text=sign if len(group) == 1 else f"{sign}{len(group)}",
         font={"size": 11, "color": look.colours.alarm if stop else look.colours.text},
-        hovertext="<br>".join(
-            f"{at:%a %H:%M} {escape(mark.text)}" for at, mark in zip(times, group, strict=True)
-        ),
+        hovertext="<br>".join(lines),
     )

@@ -9,7 +9,7 @@ from dashboard.components.cached_control import PageControl, forget_control, pag
 from dashboard.errors import DashboardError
 from dashboard.orders import ACTIONS, LONGEST_REASON, Draft, Outcome, carry_out
 from dashboard.sources.control import FINAL, VIEWER, Choice, RolloutView
-from dashboard.view_models.rollouts import title_of
+from dashboard.view_models.rollouts import escaped, title_of
 
 # The dialog is opened by the whole script, not by the part that is drawn again every few seconds:
 # that part would close it with its next turn.
@@ -86,7 +86,7 @@ def take_asked() -> Draft | None:
     """Return what was asked for, once; and say what became of the command before."""
     answer: str | None = st.session_state.pop(_ANSWER, None)
     if answer is not None:
-        st.toast(answer, icon=":material/check_circle:")
+        st.toast(escaped(answer), icon=":material/check_circle:")
     draft: Draft | None = st.session_state.pop(_ASKED, None)
     return draft
 
@@ -105,7 +105,7 @@ def _draw_dialog(draft: Draft) -> None:
         st.rerun()
     _draw_consequences(draft)
     if draft.outcome in (Outcome.REFUSED, Outcome.CHANGED):
-        st.error(draft.said, icon=":material/block:")
+        st.error(escaped(draft.said), icon=":material/block:")
         if st.button("Close", key="close_dialog"):
             forget_control()
             st.rerun()
@@ -120,9 +120,9 @@ def _draw_dialog(draft: Draft) -> None:
             placeholder="Kept in the audit log",
         )
         if draft.outcome is Outcome.UNKNOWN:
-            st.warning(draft.said, icon=":material/help:")
+            st.warning(escaped(draft.said), icon=":material/help:")
         elif draft.said:
-            st.error(draft.said, icon=":material/edit:")
+            st.error(escaped(draft.said), icon=":material/edit:")
         again = draft.outcome is Outcome.UNKNOWN
         st.form_submit_button(
             "Send again" if again else draft.word.text,
@@ -141,7 +141,7 @@ def _confirm(draft: Draft) -> None:
 
 def _draw_consequences(draft: Draft) -> None:
     if draft.consequences:
-        st.markdown("\n".join(f"- {sentence}" for sentence in draft.consequences))
+        st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in draft.consequences))
     else:
         st.markdown(_unknown(draft))
     if draft.word.grave:

@@ -113,9 +113,9 @@ def _draw_gate(card: GateCard, context: PageContext) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _draw_title(card)
     if card.sentence:
-        st.markdown(card.sentence)
+        st.markdown(escaped(card.sentence))
     for fact in card.facts:
-        st.caption(fact)
+        st.caption(escaped(fact))
     if card.evidence.history:
         draw_chart(evidence_course(card, context.look), context, f"evidence_{card.key}")
     bar = interval_bar(card.evidence, card.margin or 0.0, context.look)

@@ -194,7 +194,7 @@ def _draw_gates() -> list[dict[str, Any]]:
             {
                 "use": st.column_config.CheckboxColumn("Use"),
                 "metric": st.column_config.TextColumn("Metric", disabled=True),
-                "mode": st.column_config.SelectboxColumn("Mode", options=["enforce", "shadow"], required=True),
+                "mode": st.column_config.SelectboxColumn("Mode", options=list(forms.MODES), required=True),
                 "margin": st.column_config.NumberColumn(
                     "Margin", min_value=0.0, max_value=50.0, format="%.1f points", help="Of accuracy."
                 ),

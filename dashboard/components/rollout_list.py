@@ -96,7 +96,12 @@ def _draw_filters(rows: tuple[RolloutRow, ...]) -> str:
 def _draw_strip(rollout: RolloutView, context: PageContext, *, may_pause: bool) -> None:
     """Draw one line of a rollout that runs, so that stopping it needs no search."""
     with st.container(
-        border=True, horizontal=True, vertical_alignment="center", gap="small", key=f"strip_{rollout.id}"
+        border=True,
+        horizontal=True,
+        vertical_alignment="center",
+        gap="small",
+        wrap=False,
+        key=f"strip_{rollout.id}",
     ):
         st.markdown(head_line(rollout, context.now), width="stretch")
         st.button(

@@ -63,10 +63,10 @@ def _draw_carts_tab(rollout: RolloutView, context: PageContext, control: PageCon
     asked = (rollout.id, tuple(statuses), store)
     known, pages = st.session_state.get(_PAGES, (None, [""]))
     pages = pages if known == asked else [""]
-    load = partial(_load_carts, rollout, tuple(statuses), store or None, pages[-1], context, control)
+    wanted = (tuple(statuses), store or None, pages[-1])
     panel(
         "",
-        load,
+        partial(_load_carts, rollout, context, control, asked=wanted),
         lambda page: _draw_carts(page, rollout, names, asked, pages),
         context=_at(context, "carts", asked, pages[-1]),
         key="rollout_carts",
@@ -91,13 +91,12 @@ def _store_names(rollout: RolloutView, context: PageContext) -> dict[str, str]:
 
 def _load_carts(
     rollout: RolloutView,
-    statuses: tuple[str, ...],
-    store: str | None,
-    after: str,
     context: PageContext,
     control: PageControl,
+    *,
+    asked: tuple[tuple[str, ...], str | None, str],
 ) -> Outcome[CartPage]:
-    page = control.carts(rollout, statuses, store, after, CARTS_A_PAGE)
+    page = control.carts(rollout, *asked, CARTS_A_PAGE)
     return Outcome(page, len(page.carts), context.now)
 
 

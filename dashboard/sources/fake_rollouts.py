@@ -259,7 +259,7 @@ def _marks(script: Script, rollout: RolloutView) -> list[tuple[object, ...]]:
     name, model = script.name, script.model
     rows: list[tuple[object, ...]] = [(begun[0].began_at, name, "started", None, model, "")]
     rows += [
-        (stage.ended_at, name, "stage_passed", stage.index, model, "")
+        (stage.ended_at, name, "stage_passed", stage.name, model, "")
         for stage in begun
         if stage.status == "passed" and stage.ended_at is not None
     ]

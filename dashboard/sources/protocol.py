@@ -103,7 +103,7 @@ class WarehouseSource(Protocol):
         ...
 
     def rollout_marks(self, window: Window, scope: Scope) -> Reading:
-        """Return what happened to rollouts: at, rollout_id, kind, stage, model_digest, reason."""
+        """Return what happened to rollouts: at, rollout_id, kind, stage (its name), model_digest, reason."""
         ...
 
     def latency(self, window: Window, scope: Scope) -> Reading:

@@ -12,15 +12,16 @@ from dashboard.view_models import cells
 # Sign and word of each kind that is drawn; others say nothing about what carts run.
 KINDS = {
     "started": ("▶", "started"),
-    "stage_passed": ("✓", "stage passed"),
+    "stage_passed": ("✓", "passed"),
     "paused": ("‖", "paused"),
     "resumed": ("▶", "resumed"),
     "rollback_started": ("↺", "rolled back"),
     "aborted": ("✕", "aborted"),
-    "finished": ("✓", "completed"),
+    "stage_held": ("!", "waits for a person"),
+    "finished": ("■", "ended"),
 }
 # Of these kinds the line is drawn in the colour of an alarm.
-_STOPS = frozenset({"paused", "rollback_started", "aborted"})
+_STOPS = frozenset({"paused", "rollback_started", "aborted", "stage_held"})
 _LONGEST_REASON = 160
 
 
@@ -52,8 +53,8 @@ def _mark(row: Mapping[str, object], models: Mapping[str, str]) -> Mark:
     kind, digest = cells.text(row["kind"]), cells.text(row["model_digest"])
     sign, word = KINDS[kind]
     model = models.get(digest, formats.short_version(digest)) if digest else ""
-    stage = cells.number(row["stage"])
-    what = f"stage {stage + 1:.0f} passed" if kind == "stage_passed" and stage is not None else word
+    stage = cells.text(row["stage"])
+    what = f"stage {stage} {word}" if kind.startswith("stage_") else word
     reason = cells.text(row["reason"])[:_LONGEST_REASON]
     head = f"{cells.text(row['rollout_id'])} {what}" + (f" (model {model})" if model else "")
     return Mark(

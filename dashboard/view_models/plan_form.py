@@ -21,6 +21,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
+MODES = ("enforce", "shadow")
 STAGES: tuple[dict[str, Any], ...] = (
     {"name": "canary", "percent": 10.0, "bake": "2h", "approval": False},
     {"name": "half", "percent": 50.0, "bake": "4h", "approval": False},

@@ -1,5 +1,6 @@
 """The list of rollouts: one row each, and the filters above it. Pure; the clock is passed in."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -178,13 +179,16 @@ def head_line(rollout: RolloutView, now: datetime) -> str:
     stage = current(rollout)
     where = f"stage {stage.name} {word_of(STAGES, stage.status).text.lower()}" if stage else "about to begin"
     said = gates_text(rollout)
-    parts = [f"**{escaped(title_of(rollout))}**", where, f"{done} of {total} carts done", said]
-    return " · ".join(part for part in (*parts, f"running since {span(now - rollout.changed_at)}") if part)
-
-
-def escaped(text: str) -> str:
-    """Return people's words so that Markdown shows them as they are."""
-    return "".join(f"\\{char}" if char in _MARKDOWN else char for char in text)
+    since = f"running since {span(now - rollout.changed_at)}"
+    rest = " · ".join(part for part in (where, f"{done} of {total} carts done", said, since) if part)
+    return f"**{escaped(title_of(rollout))}** · {escaped(rest)}"
 
 
 _MARKDOWN = "\\`*_{}[]<>()#+-.!|$~:"
+_UNIT = re.compile(r"(?<=\d) (?=(%|h|min|d|s|carts?|points?)\b|%)")
+
+
+def escaped(text: str) -> str:
+    """Return words so that Markdown shows them as they are, and no line ends between a number and its unit."""
+    kept_together = _UNIT.sub("\N{NO-BREAK SPACE}", text)
+    return "".join(f"\\{char}" if char in _MARKDOWN else char for char in kept_together)
