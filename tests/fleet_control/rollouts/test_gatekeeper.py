@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet_control.errors import GateInputError
+from fleet_control.rollouts.events import VerdictGiven
 from fleet_control.rollouts.gating.blocks import Block, Tally
 from fleet_control.rollouts.gating.gatekeeper import Gatekeeper, stop_alpha, update
 from fleet_control.rollouts.gating.history import MAX_POINTS, History
@@ -97,7 +98,8 @@ def test_a_harmful_model_fails_once_and_for_ever(
     """Each gate finds its harm, says so once with its numbers, and does not take it back."""
     gate = request.node.callspec.id
     rng = np.random.default_rng(5)
-    states, given_verdicts = fresh(PLAN), []
+    states = fresh(PLAN)
+    given_verdicts: list[VerdictGiven] = []
     for block in blocks(rng, 400, **harm):  # type: ignore[arg-type]
         states, verdicts = update(PLAN, states, found(block), at(BAKING, block.end_ms))
         given_verdicts += verdicts
@@ -111,7 +113,7 @@ def test_a_harmful_model_fails_once_and_for_ever(
 def test_a_harmless_model_is_never_stopped() -> None:
     """Twenty rollouts of the same model, each looked at after every block of a day: no FAIL."""
     for seed in range(20):
-        states, verdicts = fresh(PLAN), ()
+        states = fresh(PLAN)
         stream = tuple(blocks(np.random.default_rng(seed), 400))
         for index in range(0, len(stream), 20):
             states, verdicts = update(PLAN, states, found(*stream[index : index + 20]), BAKING)
