@@ -18,6 +18,17 @@ FleetControlError
 │   ├── FencedError          the lease was lost: another controller works
 │   ├── ReusedKeyError       an idempotency key came back with another command
 │   └── StoreError           the database does not answer
+├── ControlApiError          the control API, as it serves
+│   ├── NotSignedInError     no token, an unknown one or one that has expired
+│   ├── PersonRefusedError   a token may not speak for people, or not for this one
+│   ├── RequestRefusedError  a request that cannot be understood
+│   ├── TokensFileError      the file of tokens cannot be used
+│   └── ListenError          the address cannot be listened on
+├── ControlCallError         the control API, as its clients meet it
+│   ├── ControlSettingError  no token, or an address that a token must not be sent to
+│   ├── ControlAwayError     it does not answer
+│   └── ControlRefusedError  it answered and said no
+├── WebhookError             the address or the secret of a webhook cannot be used
 ├── RegistryError            the model repository
 ├── GateInputError           numbers that no gate can count, or a state that is not its own
 └── ShutdownError            a wait was cut short because the service stops
@@ -150,6 +161,76 @@ class ReusedKeyError(RolloutError):
 
 class StoreError(RolloutError):
     """The database of rollouts does not answer, or is not ours."""
+
+
+class ControlApiError(FleetControlError):
+    """The control API, as it serves."""
+
+
+class NotSignedInError(ControlApiError):
+    """No token, an unknown one or one that has expired."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"not signed in: {why}")
+        self.why = why
+
+
+class PersonRefusedError(ControlApiError):
+    """A token may not speak for people, or what it sent names nobody."""
+
+
+class RequestRefusedError(ControlApiError):
+    """A request cannot be understood."""
+
+    def __init__(self, status: int, code: str, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.code = code
+
+
+class TokensFileError(ControlApiError):
+    """The file of tokens cannot be used."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"the tokens file {path}: {why}")
+        self.path = path
+
+
+class ListenError(ControlApiError):
+    """The API cannot listen on an address."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"cannot listen on {address}: {why}")
+        self.address = address
+
+
+class ControlCallError(FleetControlError):
+    """The control API, as its clients meet it."""
+
+
+class ControlSettingError(ControlCallError):
+    """Where the API is, or with which token to call it, is missing or not safe."""
+
+
+class ControlAwayError(ControlCallError):
+    """The control API does not answer."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"the control API at {address} does not answer: {why}")
+        self.address = address
+
+
+class ControlRefusedError(ControlCallError):
+    """The control API answered and said no."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class WebhookError(FleetControlError):
+    """The address or the secret of a webhook cannot be used."""
 
 
 class RegistryError(FleetControlError):

@@ -1,0 +1,1 @@
+"""The control API: rollouts over HTTP, with roles, an audit log and a webhook."""

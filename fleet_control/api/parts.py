@@ -1,0 +1,78 @@
+"""What the routes share: who asks, and whom they ask."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Query, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from fleet_control.api import asked
+from fleet_control.api.access import MAX_EMAIL_CHARACTERS, AccessFile, Caller
+from fleet_control.api.metrics import ControlMetrics
+from fleet_control.rollouts.ports import Control
+
+# Entries of the log and carts on one page: an answer stays below a few megabytes.
+MAX_PAGE = 1_000
+# A key that is short is a key that somebody else has, too: it is kept for ever.
+KEY_PATTERN = r"^[A-Za-z0-9._:-]{8,128}$"
+
+bearer = HTTPBearer(auto_error=False, description="A service token; see `cartwright rollouts token create`.")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one API is made of.
+
+    Attributes:
+        control: Carries out and knows.
+        access: Knows who calls.
+        metrics: Count.
+        not_ready: Returns why the service is not ready; empty if it is.
+    """
+
+    control: Control
+    access: AccessFile
+    metrics: ControlMetrics
+    not_ready: Callable[[], str]
+
+
+def parts_of(request: Request) -> Parts:
+    """Return what the API of a request is made of."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def signed_in(
+    parts: Annotated[Parts, Depends(parts_of)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+    person: Annotated[
+        str | None,
+        Header(
+            alias="X-Cartwright-Person",
+            max_length=MAX_EMAIL_CHARACTERS,
+            description="E-mail address of whom a service speaks for; only with a token that may.",
+        ),
+    ] = None,
+) -> Caller:
+    """Return who calls.
+
+    Raises:
+        NotSignedInError: nobody knows the token, or it has expired.
+        PersonRefusedError: it may not speak for people.
+    """
+    return parts.access.caller(credentials.credentials if credentials else None, person)
+
+
+PartsOf = Annotated[Parts, Depends(parts_of)]
+SignedIn = Annotated[Caller, Depends(signed_in)]
+RolloutId = Annotated[str, Path(pattern=asked.ROLLOUT_PATTERN)]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        pattern=KEY_PATTERN,
+        description="The same command under the same key is done once: send it again when no answer came.",
+    ),
+]

@@ -1,0 +1,1 @@
+"""`cartwright rollouts`: rollouts for people without a browser, through the control API."""

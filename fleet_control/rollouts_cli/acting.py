@@ -1,0 +1,102 @@
+"""Actions of people: first what it would do, then the question, then the deed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fleet_control.errors import ControlRefusedError
+from fleet_control.rollouts_cli.client import ControlClient
+from fleet_control.rollouts_cli.tables import clean
+
+# Actions after which carts run something else, or that skip what the gates would have said.
+NEEDS_REASON = ("roll_back", "abort_keep", "abort_revert", "promote")
+# A running rollout gets a new version with every report of a cart: so often the newest one is tried.
+MAX_TRIES = 10
+
+
+class NotConfirmedError(Exception):
+    """Whoever was asked did not say yes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants done.
+
+    Attributes:
+        rollout: Id.
+        action: As the API names it.
+        reason: Why; empty: asked for where it is needed.
+        carts: For a retry: which; empty: all that failed.
+        sure: Do not ask.
+    """
+
+    rollout: str
+    action: str
+    reason: str = ""
+    carts: tuple[str, ...] = ()
+    sure: bool = False
+
+
+def carry_out(
+    client: ControlClient, wish: Wish, *, say: Callable[[str], None], ask: Callable[[str], str]
+) -> dict[str, Any]:
+    """Do what somebody wants, after a yes; returns the rollout.
+
+    A pause never depends on what the rollout did meanwhile. Everything else is refused if the rollout is not
+    in the state that was shown.
+
+    Args:
+        client: The API.
+        wish: What.
+        say: Shows a line.
+        ask: Asks a question; returns the answer.
+
+    Raises:
+        NotConfirmedError: nobody said yes, or no reason was given.
+        ControlCallError: it could not be done.
+    """
+    shown = client.get(f"/v1/rollouts/{wish.rollout}")
+    choice = next(one for one in shown["choices"] if one["action"] == wish.action)
+    words = wish.action.replace("_", " ")
+    if not wish.sure and choice["allowed"]:
+        say(f"{wish.rollout} is {shown['status'].replace('_', ' ')}. To {words} it means:")
+        for sentence in choice["consequences"] or ("The rollout goes on from here.",):
+            say(f"  {clean(sentence)}")
+    # One that is not allowed is asked for all the same: the refusal belongs into the audit log.
+    reason = wish.reason or (ask("Why? ").strip() if wish.action in NEEDS_REASON and not wish.sure else "")
+    if wish.action in NEEDS_REASON and not reason:
+        raise NotConfirmedError(f"say why: --reason, for whoever reads the log of a {words}")
+    if (
+        not wish.sure
+        and choice["allowed"]
+        and ask(f"{words.capitalize()} {wish.rollout}? [y/N] ").strip() not in "yY"
+    ):
+        raise NotConfirmedError("nothing was done")
+    return _send(client, wish, reason, shown)
+
+
+def _send(client: ControlClient, wish: Wish, reason: str, shown: dict[str, Any]) -> dict[str, Any]:
+    if wish.action == "pause":
+        return client.act(wish.rollout, wish.action, reason=reason)
+    for left in reversed(range(MAX_TRIES)):
+        now = client.get(f"/v1/rollouts/{wish.rollout}")
+        if _what_matters(now) != _what_matters(shown):
+            raise ControlRefusedError(409, "stale_version", _moved(now))
+        try:
+            return client.act(
+                wish.rollout, wish.action, reason=reason, expected_version=now["version"], carts=wish.carts
+            )
+        except ControlRefusedError as error:
+            if error.code != "stale_version" or not left:
+                raise
+    raise AssertionError  # the last try returns or raises
+
+
+def _what_matters(rollout: dict[str, Any]) -> tuple[Any, ...]:
+    current = rollout["current_stage"]
+    stage = None if current is None else rollout["stages"][current]["status"]
+    return rollout["status"], current, stage
+
+
+def _moved(now: dict[str, Any]) -> str:
+    return f"{now['id']} has moved on and is {now['status'].replace('_', ' ')}: look again, then decide again"
