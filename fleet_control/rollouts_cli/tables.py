@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 WIDTH = 100
 _GAP = "  "
+# No column but the last is wider: an e-mail address must not push everything else out.
+_WIDEST = 32
 
 
 def clean(value: object) -> str:
@@ -29,11 +31,10 @@ def table(
         right: Titles of columns of numbers, separated by spaces.
     """
     cells = [[clean(value) for value in row] for row in rows]
-    columns = range(len(titles))
-    widths = [max([len(titles[i]), *(len(row[i]) for row in cells)]) for i in columns]
-    widths[-1] = max(
-        len(titles[-1]), min(widths[-1], width - sum(widths[:-1]) - len(_GAP) * (len(titles) - 1))
-    )
+    widths = [max(len(title), *(len(row[i]) for row in cells), 0) for i, title in enumerate(titles)]
+    widths[:-1] = [min(size, _WIDEST) for size in widths[:-1]]
+    left = width - sum(widths[:-1]) - len(_GAP) * (len(titles) - 1)
+    widths[-1] = max(len(titles[-1]), min(widths[-1], left))
     numbers = [title in right.split() for title in titles]
     return "\n".join(
         _GAP.join(

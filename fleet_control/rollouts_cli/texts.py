@@ -17,27 +17,20 @@ def _short(digest: str | None) -> str | None:
 
 def rollouts(answer: Answer) -> str:
     """Return the list of rollouts."""
-    rows = []
-    for one in answer["rollouts"]:
-        stages, current = one["stages"], one["current_stage"]
-        counted = sum(stage["counted"] for stage in stages) + one["pool"]
-        done = sum(stage["counts"]["done"] for stage in stages)
-        failed = sum(stage["counts"]["failed"] + stage["counts"]["regressed"] for stage in stages)
-        stage = None if current is None else stages[current]["name"]
-        rows.append(
-            (
-                one["id"],
-                _words(one["status"]),
-                stage,
-                f"{done}/{counted}",
-                failed,
-                time(one["changed_at"]),
-                one["why"],
-            )
-        )
+    rows = [_row(one) for one in answer["rollouts"]]
     if not rows:
         return "There are no rollouts."
     return table(("ID", "STATUS", "STAGE", "DONE", "FAILED", "CHANGED", "WHY"), rows, right="DONE FAILED")
+
+
+def _row(one: Answer) -> tuple[object, ...]:
+    stages, current = one["stages"], one["current_stage"]
+    counted = sum(stage["counted"] for stage in stages) + one["pool"]
+    done = sum(stage["counts"]["done"] for stage in stages)
+    failed = sum(stage["counts"]["failed"] + stage["counts"]["regressed"] for stage in stages)
+    stage = None if current is None else stages[current]["name"]
+    changed = time(one["changed_at"])
+    return one["id"], _words(one["status"]), stage, f"{done}/{counted}", failed, changed, one["why"]
 
 
 def rollout(one: Answer) -> str:
@@ -46,7 +39,7 @@ def rollout(one: Answer) -> str:
     why = " ".join(part for part in (by, clean(one["why"]) if one["why"] else "") if part)
     lines = [
         f"{one['id']}: {_words(one['status'])} since {time(one['changed_at'])}" + (f", {why}" if why else ""),
-        f"model {_short(one['model'])}, baseline {_short(one['baseline'])}, version {one['version']}, "
+        f"model {_short(one['model'])}, baseline {_short(one['baseline'])}, version {one['version']}",
         f"created by {clean(one['created_by'])} at {time(one['created_at'])}",
         "",
         _stages(one),
@@ -110,34 +103,23 @@ def evidence(answer: Answer) -> str:
     rows = [
         (
             gate["gate"],
-            gate["mode"],
-            _words(gate["verdict"]),
+            _words(gate["verdict"]) + (" (shadow)" if gate["mode"] == "shadow" else ""),
             f"{_number(gate['e_value'])} / {_number(gate['threshold'])}",
             _interval(gate["interval"]),
-            _share(gate["canary"]),
+            _share(gate["canary"]) if gate["pairs"] is None else f"{gate['pairs']} pairs",
             _share(gate["control"]),
             gate["needed"],
-            gate["pairs"],
         )
         for gate in answer["gates"]
     ]
     if not rows:
         return "The gates know nothing yet."
-    titles = (
-        "GATE",
-        "MODE",
-        "SAYS",
-        "E-VALUE / FAILS AT",
-        "DIFFERENCE",
-        "CANARY",
-        "CONTROL",
-        "NEEDED",
-        "PAIRS",
-    )
-    notes = [cut(f"{gate['gate']}: {clean(gate['note'])}", WIDTH) for gate in answer["gates"] if gate["note"]]
-    return "\n".join(
-        [table(titles, rows, right="CANARY CONTROL NEEDED PAIRS"), *([""] if notes else []), *notes]
-    )
+    titles = ("GATE", "SAYS", "E / FAILS AT", "CANARY - CONTROL", "CANARY", "CONTROL", "NEEDED")
+    lines = [table(titles, rows, right="CANARY CONTROL NEEDED"), ""]
+    lines += [
+        cut(f"{gate['gate']}: {clean(gate['note'])}", WIDTH) for gate in answer["gates"] if gate["note"]
+    ]
+    return "\n".join([*lines, *notes, "NEEDED: about so many more canary events until harm would be found."])
 
 
 def _number(value: float | None) -> str:
@@ -187,8 +169,7 @@ def preview(answer: Answer) -> str:
         for stage in answer["stages"]
     ]
     lines = [
-        f"{answer['carts']:,} carts in the target, {answer['offline']:,} of them offline now, "
-        f"{answer['already']:,} run the model already.",
+        f"{answer['carts']:,} carts: {answer['offline']:,} offline, {answer['already']:,} run it already.",
         "",
         table(("STAGE", "CARTS", "PAIRS", "STORES", "HARDWARE"), rows, right="CARTS PAIRS STORES"),
     ]
