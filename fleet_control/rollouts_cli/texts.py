@@ -115,11 +115,10 @@ def evidence(answer: Answer) -> str:
     if not rows:
         return "The gates know nothing yet."
     titles = ("GATE", "SAYS", "E / FAILS AT", "CANARY - CONTROL", "CANARY", "CONTROL", "NEEDED")
-    lines = [table(titles, rows, right="CANARY CONTROL NEEDED"), ""]
-    lines += [
-        cut(f"{gate['gate']}: {clean(gate['note'])}", WIDTH) for gate in answer["gates"] if gate["note"]
-    ]
-    return "\n".join([*lines, *notes, "NEEDED: about so many more canary events until harm would be found."])
+    notes = (f"{gate['gate']}: {clean(gate['note'])}" for gate in answer["gates"] if gate["note"])
+    meaning = "NEEDED: about so many more canary events until harm would be found."
+    numbers = table(titles, rows, right="CANARY CONTROL NEEDED")
+    return "\n".join([numbers, "", *(cut(note, WIDTH) for note in notes), meaning])
 
 
 def _number(value: float | None) -> str:
