@@ -6,7 +6,7 @@ from typing import Any
 
 from fleet_control.errors import ControlRefusedError
 from fleet_control.rollouts_cli.client import ControlClient
-from fleet_control.rollouts_cli.tables import clean
+from fleet_control.rollouts_cli.tables import wrapped
 
 # Actions after which carts run something else, or that skip what the gates would have said.
 NEEDS_REASON = ("roll_back", "abort_keep", "abort_revert", "promote")
@@ -64,7 +64,7 @@ def carry_out(
     if asks:
         say(f"{wish.rollout} is {shown['status'].replace('_', ' ')}. To {words} it means:")
         for sentence in choice["consequences"] or ("The rollout goes on from here.",):
-            say(f"  {clean(sentence)}")
+            say(wrapped(f"  {sentence}"))
     needed = wish.action in NEEDS_REASON
     reason = wish.reason or (ask("Why? ").strip() if needed and asks else "")
     if needed and choice["allowed"] and not reason:

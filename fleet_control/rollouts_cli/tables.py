@@ -1,5 +1,6 @@
 """Tables for terminals. Pure."""
 
+import textwrap
 from collections.abc import Sequence
 
 WIDTH = 100
@@ -17,6 +18,11 @@ def clean(value: object) -> str:
 def cut(text: str, width: int) -> str:
     """Return a text that is no wider than told."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def wrapped(text: str) -> str:
+    """Return a sentence in lines that are no wider than a terminal."""
+    return textwrap.fill(clean(text), WIDTH, subsequent_indent="  ")
 
 
 def table(

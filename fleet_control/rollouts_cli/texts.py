@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fleet_control.rollouts_cli.tables import WIDTH, clean, cut, table, time
+from fleet_control.rollouts_cli.tables import clean, table, time, wrapped
 
 Answer = dict[str, Any]
 
@@ -35,10 +35,10 @@ def _row(one: Answer) -> tuple[object, ...]:
 
 def rollout(one: Answer) -> str:
     """Return one rollout with its stages, verdicts and what may be done."""
-    by = "by a gate" if one["automatic"] else ""
-    why = " ".join(part for part in (by, clean(one["why"]) if one["why"] else "") if part)
+    by = ", by a gate" if one["automatic"] else ""
+    why = f": {one['why']}" if one["why"] else ""
     lines = [
-        f"{one['id']}: {_words(one['status'])} since {time(one['changed_at'])}" + (f", {why}" if why else ""),
+        wrapped(f"{one['id']}: {_words(one['status'])} since {time(one['changed_at'])}{by}{why}"),
         f"model {_short(one['model'])}, baseline {_short(one['baseline'])}, version {one['version']}",
         f"created by {clean(one['created_by'])} at {time(one['created_at'])}",
         "",
@@ -115,10 +115,10 @@ def evidence(answer: Answer) -> str:
     if not rows:
         return "The gates know nothing yet."
     titles = ("GATE", "SAYS", "E / FAILS AT", "CANARY - CONTROL", "CANARY", "CONTROL", "NEEDED")
-    notes = (f"{gate['gate']}: {clean(gate['note'])}" for gate in answer["gates"] if gate["note"])
+    notes = (wrapped(f"{gate['gate']}: {gate['note']}") for gate in answer["gates"] if gate["note"])
     meaning = "NEEDED: about so many more canary events until harm would be found."
     numbers = table(titles, rows, right="CANARY CONTROL NEEDED")
-    return "\n".join([numbers, "", *(cut(note, WIDTH) for note in notes), meaning])
+    return "\n".join([numbers, "", *notes, meaning])
 
 
 def _number(value: float | None) -> str:
@@ -131,7 +131,14 @@ def _interval(bounds: list[float] | None) -> str | None:
 
 
 def _share(pair: list[int] | None) -> str | None:
-    return None if pair is None else f"{pair[0]}/{pair[1]}"
+    return None if pair is None else f"{_compact(pair[0])}/{_compact(pair[1])}"
+
+
+def _compact(count: int) -> str:
+    """Return a count of at most five digits; `--json` has them all."""
+    if count < 100_000:
+        return str(count)
+    return f"{count // 1_000}k" if count < 100_000_000 else f"{count // 1_000_000}M"
 
 
 def log(answer: Answer) -> str:
@@ -172,8 +179,8 @@ def preview(answer: Answer) -> str:
         "",
         table(("STAGE", "CARTS", "PAIRS", "STORES", "HARDWARE"), rows, right="CARTS PAIRS STORES"),
     ]
-    lines += [f"PROBLEM: {clean(problem)}" for problem in answer["problems"]]
-    lines += [f"warning: {clean(warning)}" for warning in answer["warnings"]]
+    lines += [wrapped(f"PROBLEM: {problem}") for problem in answer["problems"]]
+    lines += [wrapped(f"warning: {warning}") for warning in answer["warnings"]]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from fleet_control.errors import StoreError
 from fleet_control.rollouts.states import Action, Role, RolloutStatus
@@ -134,7 +135,11 @@ stages:
     assert response.status_code == 201
     assert response.headers["Location"] == "/v1/rollouts/autumn"
     made = response.json()
-    assert (made["status"], made["created_by"], made["stages"][0]["bake_s"]) == ("ready", "rollout_owner", 7200)
+    assert (made["status"], made["created_by"], made["stages"][0]["bake_s"]) == (
+        "ready",
+        "rollout_owner",
+        7200,
+    )
     assert desk.get("/v1/audit")["commands"][0]["reason"] == "für die Ernte"
 
 
@@ -266,9 +271,11 @@ def test_a_fault_of_ours_tells_nothing_and_has_the_same_shape(desk: Desk) -> Non
 
     desk.control.current = Broken()
 
-    response = desk.act("pause")
+    with capture_logs() as logs:
+        response = desk.act("pause")
 
     assert response.status_code == 500
+    assert str(logs[0]["exc_info"]) == "a secret detail"
     assert "secret" not in response.text
     assert response.json()["error"]["code"] == "internal"
 
