@@ -67,7 +67,7 @@ def create_app(parts: Parts) -> FastAPI:
 
 def _add_checks(app: FastAPI) -> None:
     @app.get("/live", tags=["checks"], response_class=PlainTextResponse, responses={})
-    def live() -> str:
+    async def live() -> str:
         """Say that the process answers."""
         return "live\n"
 

@@ -15,7 +15,7 @@ def operations(request: Request) -> dict[str, Any]:
     return paths.get(request.url.path) or paths.get(getattr(request.scope.get("route"), "path", ""), {})
 
 
-def known_parameters(request: Request, _: SignedIn) -> None:
+async def known_parameters(request: Request, _: SignedIn) -> None:
     """Refuse parameters that nobody reads: `?staus=running` must not list everything.
 
     Raises:

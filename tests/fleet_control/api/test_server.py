@@ -159,3 +159,34 @@ def test_many_callers_at_once_are_all_answered(desk: Desk) -> None:
         thread.join(60)
 
     assert sorted(statuses) == [200, *[409] * 39]
+
+
+def test_slow_reads_do_not_stand_in_the_way_of_a_pause(desk: Desk) -> None:
+    """A warehouse that hangs holds every thread of the readers, and the pause goes through."""
+    scene = desk.new_scene(RolloutStatus.RUNNING)
+    freed, entered = threading.Event(), threading.Semaphore(0)
+
+    class Hanging:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(scene.control, name)
+
+        def evidence(self, _: str) -> tuple[()]:
+            entered.release()
+            assert freed.wait(60)
+            return ()
+
+    desk.control.current = Hanging()
+    readers = [threading.Thread(target=desk.get, args=("/v1/rollouts/autumn/evidence",)) for _ in range(60)]
+    for reader in readers:
+        reader.start()
+    # As many as there are threads for readers; the others wait.
+    for _ in range(40):
+        assert entered.acquire(timeout=60)
+
+    try:
+        assert desk.act("pause").json()["status"] == "paused"
+        assert desk.call("GET", "/live", None).status_code == 200
+    finally:
+        freed.set()
+        for reader in readers:
+            reader.join(60)
