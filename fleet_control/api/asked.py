@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_REASON = 500
 # No character that a terminal, a log or a database could trip over.
@@ -17,6 +17,11 @@ RequestedAction = Literal[
 ]
 
 
+def _whole(value: object) -> object:
+    """Take 7.0 for 7, as JSON does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class ActionRequest(BaseModel):
     """What somebody asks of a rollout."""
 
@@ -24,5 +29,5 @@ class ActionRequest(BaseModel):
 
     action: RequestedAction
     reason: Annotated[str, Field(max_length=MAX_REASON, pattern=REASON_PATTERN)] = ""
-    expected_version: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    expected_version: Annotated[int, Field(ge=1, le=2**53), BeforeValidator(_whole)] | None = None
     carts: Annotated[list[CartId], Field(max_length=MAX_NAMED_CARTS)] = []

@@ -74,10 +74,7 @@ def _token(environment: Mapping[str, str], token_file: Path | None) -> str:
 
 
 def _sendable(token: str, where: str) -> str:
-    if (
-        not token
-        or len(token) > _MAX_TOKEN_CHARACTERS
-        or not all("!" <= character <= "~" for character in token)
-    ):
+    printable = all("!" <= character <= "~" for character in token)
+    if not token or len(token) > _MAX_TOKEN_CHARACTERS or not printable:
         raise ControlSettingError(f"{where} holds no token")
     return token
