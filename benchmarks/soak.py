@@ -76,6 +76,7 @@ class ForgetfulCloud:
         self.events = 0
         self._seen: dict[tuple[str, str], int] = {}
         self._outbox: Outbox | None = None
+        self._ack_topic = ""
         self._lock = threading.Lock()
 
     @property
@@ -85,7 +86,7 @@ class ForgetfulCloud:
 
     def start(self, outbox: Outbox) -> None:
         """Connect at once."""
-        outbox.plan_connection()
+        self._ack_topic = outbox.plan_connection().subscribe
         outbox.on_connected()
         self._outbox = outbox
 
@@ -100,7 +101,7 @@ class ForgetfulCloud:
             while self._outbox is not None and (messages := self._outbox.take(0.0)):
                 for message in messages:
                     self._count(message)
-                self._outbox.on_received(self._watermark())
+                self._outbox.on_received(self._ack_topic, self._watermark())
 
     def _count(self, outgoing: Outgoing) -> None:
         message = decode_message(outgoing.topic, outgoing.payload).message

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+# As long as an address may be, by RFC 5321.
+_LONGEST_EMAIL = 254
 # Whoever sends one of these is a proxy: the real viewer may be anywhere.
 _PROXY_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip")
 
@@ -56,6 +58,20 @@ def _logged_in(claims: Mapping[str, object], now_s: float) -> bool:
         return False
     expires = claims.get("exp")
     return not isinstance(expires, int | float) or expires > now_s
+
+
+def person_of(claims: Mapping[str, object]) -> str | None:
+    """Return the e-mail address of whoever is logged in; None without one that the provider vouches for.
+
+    It goes into a header and into the audit log, so that it has to be one plain word.
+    """
+    email = claims.get("email")
+    # Some providers leave the claim out, some write it as text.
+    doubted = str(claims.get("email_verified", True)).lower() == "false"
+    if not claims.get("is_logged_in") or doubted or not isinstance(email, str):
+        return None
+    plain = "@" in email and len(email) <= _LONGEST_EMAIL and all("!" <= char <= "~" for char in email)
+    return email if plain else None
 
 
 def is_local(server_address: str | None, headers: Mapping[str, str]) -> bool:

@@ -67,12 +67,26 @@ def _rollouts() -> Callable[[Sequence[str]], int | None]:
     return main
 
 
+def _control() -> Callable[[Sequence[str]], int | None]:
+    from fleet_control.service.cli import main  # noqa: PLC0415
+
+    return main
+
+
+def _models() -> Callable[[Sequence[str]], int | None]:
+    from fleet_control.registry.cli import main  # noqa: PLC0415
+
+    return main
+
+
 COMMANDS = (
     Command("up", "start everything on one machine: broker, warehouse, ingest, stores, dashboard", _up),
     Command("demo", "show a rollout that passes, or one that stops itself, in the running demo", _demo),
     Command("rollouts", "create, watch and steer staged rollouts", _rollouts),
     Command("bigquery-emulator", "serve the embedded BigQuery endpoint alone", _emulator),
     Command("ingest", "move messages from an MQTT broker into a warehouse", _ingest),
+    Command("control", "drive staged rollouts, and serve the control API", _control),
+    Command("models", "publish models to a repository that carts trust", _models),
     Command("schema", "create the warehouse's tables and views", _schema),
 )
 

@@ -79,6 +79,11 @@ class DataDir:
         return self.root / "control"
 
     @property
+    def tokens(self) -> Path:
+        """Who may do what through the control API."""
+        return self.control / "tokens.toml"
+
+    @property
     def owner_token(self) -> Path:
         """Token of a rollout owner, for the command line; readable by this user alone."""
         return self.control / "owner.token"

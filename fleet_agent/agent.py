@@ -13,6 +13,7 @@ import structlog
 
 from fleet_agent.basket.basket import make_basket
 from fleet_agent.basket.checkout import Checkout
+from fleet_agent.basket.rest import Rest
 from fleet_agent.config import CartConfig
 from fleet_agent.decider import Decider, Renewal
 from fleet_agent.delivery import Delivery
@@ -27,6 +28,7 @@ from fleet_agent.health.sense import Sense
 from fleet_agent.health.watch import Heartbeats
 from fleet_agent.host import hardware_name
 from fleet_agent.manifest import ModelManifest
+from fleet_agent.model_change import ModelChange, Sight
 from fleet_agent.perception import Frame, PerceptionEngine
 from fleet_agent.ports import CameraSource, Clock, ScaleSource, Transport
 from fleet_agent.reporter import Reporter
@@ -35,7 +37,7 @@ from fleet_agent.shrink import Shrinker
 from fleet_agent.spool import Spool
 from fleet_agent.telemetry import Telemetry
 from fleet_agent.vision import Vision
-from fleet_agent.wire import Identity, state_message
+from fleet_agent.wire import Identity, UpdateStep, state_message
 from fleet_protocol.messages import CartState
 
 log = structlog.get_logger()
@@ -44,6 +46,10 @@ log = structlog.get_logger()
 LEAST_FAREWELL_S = 0.5
 # Pause after an unforeseen error of the deciding thread: a fault that lasts must not heat the cart.
 AFTER_FAILURE_S = 1.0
+# What is counted when a network fails, or something around it.
+FAILURE_COUNTERS = ("engine_errors", "engine_not_finite", "vision_failed", "decider_failed")
+# Heartbeats that tell of the network and of who runs it.
+SIGHT_STAGES = ("decide", "engine")
 
 
 def agent_version() -> str:
@@ -73,6 +79,8 @@ class Agent:
         surroundings: Who is told how the agent is, and what happens when it hangs; None: nobody and
             nothing, as is right for one of many agents in a process.
         telemetry: Counts; None: a new one. A caller that counted before there was an agent hands in its own.
+        orders: Topics on which the cloud asks for something.
+        on_order: Told topic and payload of what comes on them, from the transport's thread; must not block.
     """
 
     def __init__(
@@ -89,8 +97,12 @@ class Agent:
         on_event: Callable[[ItemEvent], None] | None = None,
         surroundings: Surroundings | None = None,
         telemetry: Telemetry | None = None,
+        orders: tuple[str, ...] = (),
+        on_order: Callable[[str, bytes], None] = lambda _topic, _payload: None,
     ) -> None:
         self._config = config
+        self._orders = orders
+        self._on_order = on_order
         self._manifest = manifest
         self._spool = spool
         self._transport = transport
@@ -119,6 +131,15 @@ class Agent:
             config.health.stuck_decider_s,
             on_not_finite=lambda: self._telemetry.count("engine_not_finite"),
         )
+        self._checkout = Checkout(
+            config.fusion,
+            manifest,
+            basket=make_basket(config.fusion, manifest, self._telemetry, beside=spool.path),
+            telemetry=self._telemetry,
+            reporter=self._reporter,
+            clock=clock,
+            on_event=on_row,
+        )
         self._decider = Decider(
             config,
             vision=self._vision(),
@@ -126,15 +147,7 @@ class Agent:
             telemetry=self._telemetry,
             reporter=self._reporter,
             clock=clock,
-            checkout=Checkout(
-                config.fusion,
-                manifest,
-                basket=make_basket(config.fusion, manifest, self._telemetry, beside=spool.path),
-                telemetry=self._telemetry,
-                reporter=self._reporter,
-                clock=clock,
-                on_event=on_row,
-            ),
+            checkout=self._checkout,
             heartbeat=self._heartbeat,
         )
         limits = camera_limits(config.health)
@@ -217,6 +230,8 @@ class Agent:
                 max_in_flight=mqtt.max_in_flight,
                 resend_after_s=mqtt.resend_after_s,
                 on_problem=self._telemetry.count,
+                orders=self._orders,
+                on_order=self._on_order,
             )
         )
         self._decider_thread.start()
@@ -301,6 +316,78 @@ class Agent:
             on_used()
         return vision
 
+    def use_model(self, change: ModelChange) -> bool:
+        """Offer another model; returns at once. The deciding thread takes it over between two looks, or not.
+
+        What was counted so far leaves in a window of the former model's digest, and a new birth tells the new
+        one. The books of the basket stay. An offer is made once: who was told "not now" offers again.
+
+        Returns:
+            Whether it will be asked for; a cart that stops takes nothing over.
+        """
+        with self._offering:
+            if self._stopping.is_set():
+                return False
+            self._decider.renew_vision(Renewal(lambda: self._change_model(change), forgets=True))
+        return True
+
+    def _change_model(self, change: ModelChange) -> Vision | None:
+        vision, why = None, ""
+        try:
+            if change.may(self._decider.rest()):
+                self._reporter.close_window()
+                vision = self._look_through(change)
+        except Exception as error:
+            log.exception("model does not change", cart=self._config.cart)
+            why = str(error) or type(error).__name__
+        change.done(vision is not None, why)
+        return vision
+
+    def _look_through(self, change: ModelChange) -> Vision:
+        """Change over to another model; what fails leaves the one before in place."""
+        before, manifest = self._engine.replace(change.engine), self._manifest
+        self._manifest = change.manifest
+        try:
+            vision = self._vision()
+            change.commit()
+        except BaseException:
+            self._engine.replace(before)
+            self._manifest = manifest
+            raise
+        self._checkout.use_model(change.manifest)
+        self._shrinkers = {name: Shrinker(change.manifest.input) for name in self._shrinkers}
+        engine = str(change.engine.info)
+        self._identity = replace(self._identity, model=change.manifest.digest, engine=engine)
+        self._reporter.speak_as(self._identity)
+        log.info("model changed", cart=self._config.cart, model=change.manifest.digest, engine=engine)
+        self._close(before)
+        self._transport.renew()
+        return vision
+
+    def rest(self) -> Rest:
+        """Return what goes on at the cart."""
+        return self._decider.rest()
+
+    def sight(self) -> Sight:
+        """Return how the network has fared since the start."""
+        totals = self._telemetry.totals()
+        looks = totals.stages.get("infer")
+        return Sight(
+            looks=0 if looks is None else looks.count,
+            looks_ms=totals.sums_ms.get("infer", 0.0),
+            failures=sum(totals.counters.get(name, 0) for name in FAILURE_COUNTERS),
+            stuck=next((f"{s.stage}: {s.doing}" for s in self._beats.stuck() if s.stage in SIGHT_STAGES), ""),
+            spool_works=self._reporter.works,
+        )
+
+    def report_update(self, step: UpdateStep) -> None:
+        """Put a step of a model update into the spool.
+
+        Raises:
+            SpoolError: it could not be made durable.
+        """
+        self._reporter.update(step)
+
     def _close(self, engine: PerceptionEngine) -> None:
         """Close an engine that nobody runs; a driver that fails at it costs memory, not sight."""
         try:
@@ -350,4 +437,5 @@ def _identity(
         cameras=tuple(camera.name for camera in cameras),
         hw=config.hardware or hardware_name(),
         engine=str(engine.info),
+        labels=config.labels,
     )

@@ -15,6 +15,7 @@ from fleet_agent.launch import Cart
 from fleet_agent.logs import log_to_stderr
 from fleet_agent.model_check import check_model
 from fleet_agent.ports import SystemClock
+from fleet_agent.updates.repository import open_repository
 
 # How long a clean stop may take; systemd waits a little longer than this before it kills.
 STOP_TIMEOUT_S = 10.0
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    cart = Cart(config)
+    cart = Cart(config, open_repository=open_repository)
     cart.start()
     print(f"READY {config.cart}", flush=True)
     stop.wait()

@@ -4,7 +4,7 @@
 """
 
 import sys
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from msgspec import Meta
@@ -58,9 +58,15 @@ def tables(kind: type = CartConfig, heading: str = "") -> list[Table]:
         elif get_origin(hint) is tuple:
             parts += tables(get_args(hint)[0], f"[[{entry.name}]]")
         else:
-            default = None if entry.default is MISSING else _toml(entry.default)
+            default = _default(entry)
             own.append(Setting(entry.name, _kind(hint), default, entry.metadata["doc"]))
     return [Table(heading, (kind.__doc__ or "").strip(), tuple(own)), *parts]
+
+
+def _default(entry: Field[Any]) -> str | None:
+    if entry.default_factory is not MISSING:
+        return _toml(entry.default_factory())
+    return None if entry.default is MISSING else _toml(entry.default)
 
 
 def _toml(value: object) -> str:
@@ -72,6 +78,8 @@ def _toml(value: object) -> str:
 def _kind(hint: Any) -> str:
     if get_origin(hint) is Annotated:
         base, *constraints = get_args(hint)
+        if get_origin(base) is dict:
+            return f"table of at most {constraints[0].max_length} texts"
         return _kind(base) + "".join(_range(c) for c in constraints if isinstance(c, Meta))
     if get_origin(hint) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(hint))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from fleet_agent.basket.checkout import Checkout
+from fleet_agent.basket.rest import Rest
 from fleet_agent.config import CartConfig
 from fleet_agent.errors import EngineError
 from fleet_agent.events import Label, Session
@@ -43,13 +44,15 @@ IDLE_LOOK_LASTS_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A way to another network of the same model.
+    """A way to another network.
 
     Attributes:
-        make: Called by the deciding thread, which owns what it returns.
+        make: Called by the deciding thread, which owns what it returns; None: all stays as it is.
+        forgets: It is of another model: what was seen so far was named by the former one's classes.
     """
 
-    make: Callable[[], Vision]
+    make: Callable[[], Vision | None]
+    forgets: bool = False
 
 
 class Decider:
@@ -103,6 +106,8 @@ class Decider:
         self._wanted_s = clock.monotonic_s() if fps > 0 else math.inf
         self._window_end_s = clock.monotonic_s() + config.telemetry.window_s
         self._idle_looks: dict[str, deque[Seen]] = {name: deque(maxlen=IDLE_LOOKS) for name in buffers}
+        # When something last happened that only a shopper, or somebody beside the cart, does.
+        self._active_s = clock.monotonic_s()
 
     # Called by other threads.
 
@@ -151,6 +156,15 @@ class Decider:
             self._want_after(self._idle_period_s)
         self._poke()
 
+    def rest(self) -> Rest:
+        """Return what goes on at the cart; exact when the deciding thread asks, nearly so for any other."""
+        return Rest(
+            busy=bool(self._inbox) or self._moving_since_s is not None,
+            session=self._checkout.session_id is not None,
+            empty=self._checkout.empty,
+            idle_s=self._clock.monotonic_s() - self._active_s,
+        )
+
     def stop(self) -> None:
         """End `run` after what it is doing."""
         self._stopping = True
@@ -180,13 +194,25 @@ class Decider:
                 self._sleep(now_s)
 
     def _deal_with(self, news: WeightChange | Label | Session | Renewal) -> None:
+        if isinstance(news, Renewal):
+            self._heartbeat("renew", 0.0)
+            self._renew(news)
+            return
+        self._active_s = self._clock.monotonic_s()
         if isinstance(news, WeightChange):
             self._decide(news)
-        elif isinstance(news, Renewal):
-            self._heartbeat("renew", 0.0)
-            self._vision = news.make()
         else:
             self._checkout.hear(news)
+
+    def _renew(self, renewal: Renewal) -> None:
+        vision = renewal.make()
+        if vision is None:
+            return
+        self._vision = vision
+        if renewal.forgets:
+            for name, buffer in self._buffers.items():
+                buffer.forget()
+                self._idle_looks[name].clear()
 
     def _sleep(self, now_s: float) -> None:
         until_s = self._window_end_s

@@ -61,6 +61,8 @@ class Delivery:
         max_in_flight: Messages sent and not covered, at most; gaps are not counted.
         resend_after_s: When a message that is not covered is sent again.
         on_problem: Told in a word about a payload that was refused.
+        orders: Topics that are subscribed to besides the watermarks.
+        on_order: Told topic and payload of what comes on them; must not block.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Delivery:
         max_in_flight: int,
         resend_after_s: float,
         on_problem: Callable[[str], None] = lambda _: None,
+        orders: tuple[str, ...] = (),
+        on_order: Callable[[str, bytes], None] = lambda _topic, _payload: None,
     ) -> None:
         self._spool = spool
         self._state = state
@@ -81,6 +85,8 @@ class Delivery:
         self._max_in_flight = max_in_flight
         self._resend_after_s = resend_after_s
         self._on_problem = on_problem
+        self._orders = orders
+        self._on_order = on_order
         self._in_flight: dict[int, _InFlight] = {}
         self._cursors = dict.fromkeys(CLASSES, 0)
         self._epoch = spool.epoch
@@ -91,7 +97,7 @@ class Delivery:
         """Count one more session and return its will."""
         self._session = self._spool.next_session()
         will = self._retained(self._state(online=False, session=self._session))
-        return ConnectionPlan(will, self._topic("ack"))
+        return ConnectionPlan(will, self._topic("ack"), self._orders)
 
     def on_connected(self) -> Outgoing:
         """Forget what was in flight, and return the birth message."""
@@ -123,8 +129,11 @@ class Delivery:
         dues = [self._due_s(flight) for flight in self._in_flight.values()]
         return max(0.0, min(dues) - now_s) if dues else float("inf")
 
-    def on_received(self, payload: bytes) -> None:
-        """Delete what a watermark covers; a payload that is none is counted and forgotten."""
+    def on_received(self, topic: str, payload: bytes) -> None:
+        """Delete what a watermark covers, or hand on an order; a payload that is neither is counted."""
+        if topic != self._topic("ack"):
+            self._on_order(topic, payload)
+            return
         try:
             ack = decode_ack(payload)
         except ProtocolError as error:

@@ -91,6 +91,12 @@ class FrameBuffer:
             return None
         return seen
 
+    def forget(self) -> None:
+        """Drop all frames: what was seen in them is of no use any more."""
+        with self._lock:
+            self._latest = None
+            self._ring.clear()
+
     @property
     def has_new(self) -> bool:
         """Whether `take` may have something."""

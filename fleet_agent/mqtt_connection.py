@@ -83,7 +83,7 @@ class Connection:
 
     Args:
         dial: How to reach the broker.
-        plan: Will and subscription; None for a trial.
+        plan: Whose will it has; None for a trial.
         wake_read: A socket that becomes readable when there is something to send.
     """
 
@@ -91,7 +91,7 @@ class Connection:
         self._dial = dial
         self._plan = plan
         self._wake_read = wake_read
-        self._received: deque[bytes] = deque()
+        self._received: deque[tuple[str, bytes]] = deque()
         self._answer: str | None = None
         self._accepted = False
         self._granted: bool | None = None
@@ -136,7 +136,7 @@ class Connection:
         self._why_not_granted = ", ".join(refusals)
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        self._received.append(bytes(message.payload))
+        self._received.append((message.topic, bytes(message.payload)))
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
         self._unanswered_mids.discard(mid)
@@ -168,12 +168,16 @@ class Connection:
             AccessRefusedError: the broker does not let us.
             TransportError: it does not answer.
         """
-        self._client.subscribe(topic, qos=1)
+        self._ask_for(topic)
         self._turn_until(lambda: self._granted is not None, self._dial.config.connect_timeout_s)
         if self._granted is None:
             raise TransportError(f"{self._address}: no answer to SUBSCRIBE")
         if not self._granted:
             raise AccessRefusedError(f"{self._address}: may not read {topic}: {self._why_not_granted}")
+
+    def _ask_for(self, topic: str) -> None:
+        self._granted = None
+        self._client.subscribe(topic, qos=1)
 
     def serve(self, outbox: Outbox, over: Callable[[], bool]) -> None:
         """Send and receive until the connection breaks or it is over."""
@@ -247,7 +251,7 @@ class Connection:
 
     def _hand_over(self, outbox: Outbox) -> None:
         while self._received:
-            outbox.on_received(self._received.popleft())
+            outbox.on_received(*self._received.popleft())
         if self._why_not_published:
             outbox.on_refused("publish_refused", self._why_not_published)
             self._why_not_published = ""

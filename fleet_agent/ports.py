@@ -163,17 +163,19 @@ class ConnectionPlan:
 
     Attributes:
         will: Published by the broker when the connection breaks; carries this session's number.
-        subscribe: Topic of the watermarks.
+        subscribe: Topic of the watermarks: without it nothing would ever be confirmed.
+        orders: Topics of what the cloud asks for: a cart that may not hear them works, and is not updated.
     """
 
     will: Outgoing
     subscribe: str
+    orders: tuple[str, ...] = ()
 
 
 class Outbox(Protocol):
     """What a transport sends and to whom it hands what it receives. Called from its thread only.
 
-    Per connection: `plan_connection`, then watermarks that wait at the broker, then `on_connected`.
+    Per connection: `plan_connection`, then what waits at the broker, then `on_connected`.
     """
 
     def plan_connection(self) -> ConnectionPlan:
@@ -188,11 +190,11 @@ class Outbox(Protocol):
     def next_due_s(self, now_s: float) -> float:
         """Return how long a transport may sleep before something in flight is due again."""
 
-    def on_received(self, payload: bytes) -> None:
-        """Handle a payload of the subscribed topic: delete what it covers."""
+    def on_received(self, topic: str, payload: bytes) -> None:
+        """Handle a payload of a subscribed topic: delete what a watermark covers, hand on an order."""
 
     def on_refused(self, what: str, why: str) -> None:
-        """Count what the broker does not let us do: `ack_refused` or `publish_refused`."""
+        """Count what the broker does not let us do: `ack_refused`, `orders_refused` or `publish_refused`."""
 
     def farewell(self) -> Outgoing:
         """Return the message of a clean stop."""

@@ -12,7 +12,14 @@ from fleet_agent.ports import Clock
 from fleet_agent.spool import Spool
 from fleet_agent.telemetry import Counts, Telemetry, rounded
 from fleet_agent.unwritten import UnwrittenEvents
-from fleet_agent.wire import Identity, item_message, label_message, window_message
+from fleet_agent.wire import (
+    Identity,
+    UpdateStep,
+    item_message,
+    label_message,
+    update_message,
+    window_message,
+)
 
 log = structlog.get_logger()
 
@@ -92,6 +99,20 @@ class Reporter:
         )
         self._telemetry.count(LABEL_COUNTERS[label.type])
         self._wake()
+
+    def update(self, step: UpdateStep) -> None:
+        """Make a step of a model update durable.
+
+        Raises:
+            SpoolError: the spool cannot.
+        """
+        at_ms = self._clock.epoch_ms()
+        self._spool.append("upd", lambda seq: update_message(self._identity, step, at_ms=at_ms, seq=seq))
+        self._wake()
+
+    def speak_as(self, identity: Identity) -> None:
+        """Carry another model's digest from now on; close the window first. Only the deciding thread."""
+        self._identity = identity
 
     @property
     def works(self) -> bool:

@@ -29,11 +29,13 @@ class MemoryCloud:
         stored: Messages by boot, channel and number; each once.
         repeats: How many arrivals were already known.
         states: Retained states in order of arrival.
+        orders: Retained orders by topic: what a cart hears when it connects.
     """
 
     stored: dict[tuple[str, str, int], AnyMessage] = field(default_factory=dict)
     repeats: int = 0
     states: list[CartState] = field(default_factory=list)
+    orders: dict[str, bytes] = field(default_factory=dict)
     _covered: dict[tuple[str, str], set[int]] = field(default_factory=dict)
 
     def receive(self, message: Outgoing) -> None:
@@ -77,6 +79,16 @@ class MemoryCloud:
             raise ValueError(msg)
         return [message for key, message in sorted(self.stored.items()) if key[1] == channel]
 
+    def of_all(self, channel: str) -> list[AnyMessage]:
+        """Return the messages of a channel, of all boots in the order in which they came."""
+        return [message for key, message in list(self.stored.items()) if key[1] == channel]
+
+
+def _matches(filter_: str, topic: str) -> bool:
+    """Tell whether a topic is one that a filter with `+` asks for."""
+    wanted, has = filter_.split("/"), topic.split("/")
+    return len(wanted) == len(has) and all(w in ("+", h) for w, h in zip(wanted, has, strict=True))
+
 
 def _contiguous(covered: set[int]) -> int:
     through = -1
@@ -97,6 +109,7 @@ class MemoryTransport:
         self._cloud = cloud
         self._acknowledge = acknowledge
         self._outbox: Outbox | None = None
+        self._ack_topic = ""
         self._lock = threading.Lock()
 
     @property
@@ -106,10 +119,24 @@ class MemoryTransport:
 
     def start(self, outbox: Outbox) -> None:
         """Connect at once."""
-        outbox.plan_connection()
-        self._cloud.receive(outbox.on_connected())
+        self._connect(outbox)
         self._outbox = outbox
         self.wake()
+
+    def _connect(self, outbox: Outbox) -> None:
+        plan = outbox.plan_connection()
+        self._ack_topic = plan.subscribe
+        for topic, payload in self._cloud.orders.items():
+            if any(_matches(order, topic) for order in plan.orders):
+                outbox.on_received(topic, payload)
+        self._cloud.receive(outbox.on_connected())
+
+    def order(self, topic: str, payload: bytes) -> None:
+        """Publish a retained order: heard now, and at each connection that follows."""
+        with self._lock:
+            self._cloud.orders[topic] = payload
+            if self._outbox is not None:
+                self._outbox.on_received(topic, payload)
 
     def wake(self) -> None:
         """Move what is there."""
@@ -119,14 +146,13 @@ class MemoryTransport:
                     self._cloud.receive(message)
                 if not self._acknowledge:
                     return
-                self._outbox.on_received(self._cloud.watermark())
+                self._outbox.on_received(self._ack_topic, self._cloud.watermark())
 
     def renew(self) -> None:
         """Be born again."""
         with self._lock:
             if self._outbox is not None:
-                self._outbox.plan_connection()
-                self._cloud.receive(self._outbox.on_connected())
+                self._connect(self._outbox)
         self.wake()
 
     def stop(self, timeout_s: float) -> None:  # noqa: ARG002  # nothing to wait for

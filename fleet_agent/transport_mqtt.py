@@ -27,6 +27,10 @@ FIVE_ANSWER_S = 2.0
 # A connection that lasted this long was a good one: the next wait is short again. Lower, and a broker
 # that takes connections only to cut them is stormed; higher, and a cart waits long for no reason.
 STEADY_S = 10.0
+# Some brokers cut the connection of whom they refuse a subscription. After so many cuts in a row the orders
+# are not asked for again. Lower, and a link that breaks at the wrong moment makes a cart deaf until its next
+# start; higher, and a cart at such a broker delivers later.
+MOST_CUTS = 3
 
 
 def read_password(config: MqttConfig, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -77,6 +81,8 @@ class MqttTransport:
         self._renewing = threading.Event()
         self._stop_deadline_s = float("inf")
         self._connected = False
+        self._cuts = 0
+        self._told_deaf = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -181,6 +187,7 @@ class MqttTransport:
         try:
             connection.open()
             self._subscribe(connection, plan.subscribe, outbox)
+            self._subscribe_to_orders(connection, plan.orders, outbox)
             self._connected = True
             log.info("connected", client=self._client_id, mqtt=self.protocol)
             connection.serve(outbox, lambda: self._stopping.is_set() or self._renewing.is_set())
@@ -203,6 +210,24 @@ class MqttTransport:
         except AccessRefusedError as error:
             outbox.on_refused("ack_refused", str(error))
             raise
+
+    def _subscribe_to_orders(self, connection: Connection, topics: tuple[str, ...], outbox: Outbox) -> None:
+        """Ask for what a cart can do without; a refusal is told once, and asked about at each connection."""
+        if self._cuts >= MOST_CUTS:
+            self._tell_deaf(outbox, "the broker cuts the connection of a cart that asks for orders")
+            return
+        self._cuts += 1
+        for topic in topics:
+            try:
+                connection.subscribe(topic)
+            except AccessRefusedError as error:
+                self._tell_deaf(outbox, str(error))
+        self._cuts = 0
+
+    def _tell_deaf(self, outbox: Outbox, why: str) -> None:
+        if not self._told_deaf:
+            self._told_deaf = True
+            outbox.on_refused("orders_refused", why)
 
     def _fall_back(self) -> None:
         if self._config.protocol != "auto":

@@ -1,12 +1,13 @@
 """What the cart decided and counted, as messages of the contract."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_agent.events import ItemEvent, Label
 from fleet_agent.telemetry import Counts
-from fleet_protocol.fields import SHORT_TEXT_CHARACTERS
-from fleet_protocol.messages import CartState, EventColumns, Events, HeldFrom, Window
+from fleet_protocol.fields import SHORT_TEXT_CHARACTERS, TEXT_CHARACTERS
+from fleet_protocol.messages import CartState, EventColumns, Events, HeldFrom, Update, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Identity:
         cameras: Their names.
         hw: What the cart is made of.
         engine: What runs the model.
+        labels: Its owner's, by which rollouts choose carts.
     """
 
     store: str
@@ -34,6 +36,7 @@ class Identity:
     cameras: tuple[str, ...]
     hw: str
     engine: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def envelope(self, seq: int) -> dict[str, Any]:
         """Return the fields that every message has."""
@@ -46,6 +49,41 @@ class Identity:
             "model": self.model,
             "sim": self.sim,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateStep:
+    """A step of a model update.
+
+    Attributes:
+        state: As on the wire.
+        target: Digest of the model being installed; None: none is.
+        rollout: Which asked for it; None: none did.
+        attempt: Which try of that rollout.
+        number: Counts up within a try.
+        reason: Why, when it failed; empty otherwise.
+    """
+
+    state: str
+    target: str | None
+    rollout: str | None
+    attempt: int
+    number: int
+    reason: str = ""
+
+
+def update_message(identity: Identity, step: UpdateStep, *, at_ms: int, seq: int) -> Update:
+    """Return the message of one step of an update; its `model` is what runs."""
+    return Update(
+        **identity.envelope(seq),
+        t0=at_ms,
+        state=step.state,
+        target=step.target,
+        reason=step.reason[:TEXT_CHARACTERS] or None,
+        rollout=step.rollout,
+        attempt=step.attempt,
+        step=step.number,
+    )
 
 
 def item_message(identity: Identity, event: ItemEvent, seq: int) -> Events:
@@ -131,6 +169,7 @@ def state_message(
         cameras=list(identity.cameras),
         hw=identity.hw,
         engine=identity.engine[:SHORT_TEXT_CHARACTERS],
+        labels=dict(identity.labels),
         held=held,
     )
 

@@ -76,6 +76,23 @@ class PublishTimeoutError(BrokerError):
         self.timeout_s = timeout_s
 
 
+class WarehouseError(FleetControlError):
+    """The warehouse refused a question or rows."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+        self.what = what
+        self.why = why
+
+
+class WarehouseUnreachableError(WarehouseError):
+    """The warehouse does not answer, or not in time."""
+
+
+class RowsRefusedError(WarehouseError):
+    """It answered and will never take these rows."""
+
+
 class PlanError(FleetControlError):
     """A rollout plan is wrong, or does not fit the fleet."""
 

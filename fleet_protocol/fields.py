@@ -25,7 +25,8 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 # Free text of a cart is bounded: one message cannot fill a column.
 SHORT_TEXT_CHARACTERS = 64
 ShortText = Annotated[str, Meta(max_length=SHORT_TEXT_CHARACTERS)]
-Text = Annotated[str, Meta(max_length=500)]
+TEXT_CHARACTERS = 500
+Text = Annotated[str, Meta(max_length=TEXT_CHARACTERS)]
 # `name` or `name/camera`.
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}(/[a-z0-9][a-z0-9_-]{0,31})?\Z")]
 # A pattern costs a microsecond per value, and these come 60 times per message: a choice is ten times

@@ -25,7 +25,7 @@ PERMIT_FILTER = f"{PERMIT_PREFIX}/+/permit"
 PermitState = Literal["running", "paused", "ended"]
 
 
-class Desired(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Desired(Struct, frozen=True, kw_only=True):
     """The model that one cart should run.
 
     Attributes:
@@ -48,7 +48,7 @@ class Desired(Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] = 3_600
 
 
-class Permit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Permit(Struct, frozen=True, kw_only=True):
     """Whether the carts of a rollout may go on.
 
     Attributes:

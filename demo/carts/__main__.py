@@ -8,15 +8,21 @@ import threading
 from pathlib import Path
 
 from demo.broker_address import PASSWORD_ENV, mqtt_config
+from demo.carts.rush import Pace, Rush
 from demo.data_dir import DataDir
 from demo.errors import DemoError
 from demo.logs import log_to_stderr
-from demo.model import MODEL_DIR, present_manifest
 from demo.world.record import require_record
 from demo.world.settings import World
 from demo.world.truth import open_truth
-from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
+from fleet_agent.config import UpdatesConfig
 from fleet_agent.errors import AgentError
+
+# A new model is watched for so long. Lower judges it on nothing; higher makes a show of rollouts longer.
+PROBATION_S = 20.0
+PROBATION_LOOKS = 5
+# A cart that nobody has touched for so long is empty. A trip of the demo has no longer pauses.
+UPDATE_IDLE_S = 90.0
 
 
 def main() -> int:
@@ -25,24 +31,40 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--store", required=True)
     parser.add_argument("--broker", required=True, help=f"the password comes from {PASSWORD_ENV}")
+    parser.add_argument("--repository", default="", metavar="URL", help="where models come from")
+    parser.add_argument("--root", default="", metavar="FILE", help="its trusted root metadata")
     options = parser.parse_args()
     log_to_stderr()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     try:
-        run_store(options.data_dir, options.store, options.broker, stopping)
+        updates = updates_config(options.repository, options.root)
+        run_store(options.data_dir, options.store, options.broker, updates, stopping)
     except (DemoError, AgentError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def run_store(data_dir: Path, store_id: str, broker: str, stopping: threading.Event) -> None:
+def updates_config(repository: str, root: str) -> UpdatesConfig:
+    """Return how simulated carts take updates: as real ones do, and watched for a shorter time."""
+    return UpdatesConfig(
+        repository=repository,
+        root=root,
+        idle_s=UPDATE_IDLE_S,
+        probation_s=PROBATION_S,
+        probation_looks=PROBATION_LOOKS,
+    )
+
+
+def run_store(
+    data_dir: Path, store_id: str, broker: str, updates: UpdatesConfig, stopping: threading.Event
+) -> None:
     """Run the carts of a store until the stop.
 
     Raises:
-        DemoError: the data directory, the store or the model is not there.
+        DemoError: the data directory or the store is not there.
         AgentError: the model or a spool cannot be opened.
     """
     # After the signal handlers: importing OpenCV takes longer than an impatient stop.
@@ -51,21 +73,19 @@ def run_store(data_dir: Path, store_id: str, broker: str, stopping: threading.Ev
     record = require_record(data_dir)
     world = World(record.settings)
     world.store(store_id)
-    manifest = present_manifest()
-    model = OnnxRuntimeModel(MODEL_DIR, manifest)
     with open_truth(DataDir(data_dir).truth) as truth:
         shared = Staffing(
             world=world,
             data_dir=DataDir(data_dir),
             start=record.starts,
             mqtt=mqtt_config(broker, os.environ),
-            model=model,
+            updates=updates,
             truth=truth,
+            pace=Pace(Rush(DataDir(data_dir).rush)),
         )
         host = StoreHost(store_id, shared)
         cameras = sum(len(live.cart.cameras) for live in host.carts)
         host.run(stopping, on_started=lambda: _say_ready(len(host.carts), cameras))
-    model.close()
 
 
 def _say_ready(carts: int, cameras: int) -> None:

@@ -1,4 +1,4 @@
-"""All carts of one store in one process: real agents, one shared engine, simulated senses."""
+"""All carts of one store in one process: real carts with their own models and updates, simulated senses."""
 
 import queue
 import threading
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import structlog
 
@@ -19,13 +18,19 @@ from demo.world.places import Cart
 from demo.world.settings import World
 from demo.world.shoppers import Move
 from demo.world.truth import TruthLog
-from fleet_agent.agent import Agent
-from fleet_agent.config import CartConfig, HealthConfig, MqttConfig, SpoolConfig
-from fleet_agent.engines.onnxruntime_engine import OnnxRuntimeModel
+from fleet_agent.config import (
+    CameraConfig,
+    CartConfig,
+    HealthConfig,
+    MqttConfig,
+    SpoolConfig,
+    UpdatesConfig,
+)
 from fleet_agent.events import ItemEvent
+from fleet_agent.launch import Cart as CartProgram
+from fleet_agent.launch import Senses
 from fleet_agent.ports import SystemClock
-from fleet_agent.spool import Spool
-from fleet_agent.transport_mqtt import MqttTransport
+from fleet_agent.updates.repository import open_repository
 from training.scenes.sprites import item_sprite
 
 log = structlog.get_logger()
@@ -43,8 +48,9 @@ class Staffing:
     data_dir: DataDir
     start: int
     mqtt: MqttConfig
-    model: OnnxRuntimeModel
+    updates: UpdatesConfig
     truth: TruthLog
+    pace: Callable[[], float] = lambda: 1.0
 
 
 class LiveCart:
@@ -57,46 +63,46 @@ class LiveCart:
         theatre = Theatre(
             shared.world, store, cart.cart_id, monotonic_s=clock.monotonic_s, epoch_ms=clock.epoch_ms
         )
-        config = cart_config(cart, shared.data_dir, shared.mqtt)
         self.cart = cart
-        self._spool = Spool(Path(config.spool.path), config.spool, owner=f"{cart.store_id}/{cart.cart_id}")
-        self.agent = Agent(
-            config,
-            cameras=[
-                RenderedCamera(view_of(name), theatre, seed=seed, monotonic_s=clock.monotonic_s)
-                for name in cart.cameras
-            ],
-            scale=SimulatedScale(theatre, seed=seed, monotonic_s=clock.monotonic_s),
-            engine=shared.model.engine(len(cart.cameras)),
-            manifest=shared.model.manifest,
-            spool=self._spool,
-            transport=MqttTransport(config.mqtt, client_id=cart.cart_id, clock=clock),
-            clock=clock,
-            on_event=lambda event: heard(self, event),
+        self._program = CartProgram(
+            cart_config(cart, shared.data_dir, shared.mqtt, shared.updates),
+            clock,
+            senses=Senses(
+                [
+                    RenderedCamera(view_of(name), theatre, seed=seed, monotonic_s=clock.monotonic_s)
+                    for name in cart.cameras
+                ],
+                SimulatedScale(theatre, seed=seed, monotonic_s=clock.monotonic_s),
+                lambda event: heard(self, event),
+            ),
+            alone=False,
+            open_repository=open_repository,
         )
         self.shopping = CartShopping(
             shared.world,
             cart,
             start=shared.start,
             theatre=theatre,
-            ear=self.agent,
+            ear=self._program.agent,
             keep=lambda row: shared.truth.write([row]),
             clocks=Clocks(clock.monotonic_s, clock.epoch_ms),
             prepare=lambda move: draw_ahead(cart, move),
+            pace=shared.pace,
         )
 
     def start(self) -> None:
-        """Start the agent."""
-        self.agent.start()
+        """Start the cart."""
+        self._program.start()
 
     def stop(self) -> None:
-        """Stop the agent and close its spool."""
-        self.agent.stop(timeout_s=STOP_TIMEOUT_S)
-        self._spool.close()
+        """Stop the cart and close all it opened."""
+        self._program.stop(timeout_s=STOP_TIMEOUT_S)
 
 
-def cart_config(cart: Cart, data_dir: DataDir, mqtt: MqttConfig) -> CartConfig:
-    """Return the settings of a simulated cart: those of a real one, its spool in the data directory."""
+def cart_config(
+    cart: Cart, data_dir: DataDir, mqtt: MqttConfig, updates: UpdatesConfig | None = None
+) -> CartConfig:
+    """Return the settings of a simulated cart: those of a real one, its files in the data directory."""
     folder = data_dir.carts / cart.cart_id
     folder.mkdir(parents=True, exist_ok=True)
     return CartConfig(
@@ -104,10 +110,13 @@ def cart_config(cart: Cart, data_dir: DataDir, mqtt: MqttConfig) -> CartConfig:
         cart=cart.cart_id,
         simulated=True,
         hardware="simulated",
+        # What they show is rendered: no source is opened.
+        cameras=tuple(CameraConfig(name=name, kind="images", source="-") for name in cart.cameras),
         spool=SpoolConfig(path=str(folder / "spool.db")),
         # All carts of the demo share this machine: one cart that looked less would not make it faster.
         health=HealthConfig(degrade=False),
         mqtt=replace(mqtt),
+        updates=updates or UpdatesConfig(),
     )
 
 

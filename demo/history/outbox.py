@@ -98,7 +98,7 @@ class HistoryOutbox:
         dues = (sent.sent_s + RESEND_AFTER_S - now_s for sent in self._in_flight.values())
         return max(0.0, min(dues, default=1.0))
 
-    def on_received(self, payload: bytes) -> None:
+    def on_received(self, topic: str, payload: bytes) -> None:  # noqa: ARG002  # one topic is subscribed to
         """Forget what a watermark covers."""
         try:
             marks = decode_ack(payload).acks

@@ -105,7 +105,7 @@ class Stage:
                 f"all carts must run one model other than {self._show.version} (now: {said}): "
                 "roll back first, or begin with a new --data-dir."
             )
-        made = self._control.get("/v1/rollouts", limit=1_000)["rollouts"]
+        made = self._control.get("/v1/rollouts", limit=200)["rollouts"]
         names = [rollout["id"] for rollout in made if rollout["id"].startswith(f"demo-{self._show.name}-")]
         return plan_of(
             self._show, models[self._show.version], baselines.pop(), len(names) + 1, self._window_s
@@ -114,7 +114,7 @@ class Stage:
     def _follow(self, rollout: str, say: Callable[[str], None]) -> str:
         after, told, deadline_s = 0, "", time.monotonic() + LONGEST_S
         while time.monotonic() < deadline_s:
-            page = self._control.get(f"/v1/rollouts/{rollout}/log", after=after, limit=1_000)
+            page = self._control.get(f"/v1/rollouts/{rollout}/log", after=after, limit=200)
             for entry in page["entries"]:
                 after = entry["number"]
                 if entry["kind"] not in _QUIET:

@@ -110,6 +110,8 @@ class Journal:
             "warehouse": where.warehouse,
             "dashboard": _dashboard_url(settings, ports),
             "ingest": f"http://{LOOPBACK}:{ports.ingest}",
+            "control": f"http://{LOOPBACK}:{ports.control}",
+            "models": f"http://{LOOPBACK}:{ports.models}",
         }
 
     def write(self, supervisor: Supervisor) -> None:

@@ -40,7 +40,7 @@ class Addresses:
 
 def needed_ports(settings: UpSettings) -> tuple[str, ...]:
     """Return the names of the ports that this run listens on."""
-    ports = ["ingest"]
+    ports = ["ingest", "control", "models"]
     if settings.broker is None:
         ports.append("broker")
     if settings.warehouse is None:
@@ -89,7 +89,7 @@ class Plan:
             )
         if self._settings.warehouse is None:
             components.append(self._warehouse())
-        components += [self._tables(), self._ingest()]
+        components += [self._tables(), self._ingest(), *self._rollouts()]
         if not self._settings.headless:
             components.append(self._dashboard())
         past = self._has_history_to_write()
@@ -130,6 +130,38 @@ class Plan:
             "ingest", argv, ReadyLine(), url, after=after, env=self._secret, stop_timeout_s=INGEST_STOP_S
         )
 
+    def _rollouts(self) -> list[Component]:
+        """Return the model repository and the controller."""
+        where, root = str(self._data.repository), str(self._data.repository / "metadata" / "1.root.json")
+        published = _python("demo.rollout.prepare", "--data-dir", str(self._data.root))
+        models = (
+            *_python("demo.cli", "models", "serve", "--repository", where),
+            *("--host", LOOPBACK, "--port", str(self._ports.models)),
+        )
+        control = (
+            *_python("demo.cli", "control", "--broker", self._where.broker),
+            *("--warehouse", self._where.warehouse, "--tokens", str(self._data.tokens)),
+            *("--database", f"sqlite:///{self._data.control.absolute() / 'rollouts.db'}"),
+            *("--repository", self._models_url, "--root", root),
+            *("--cache", str(self._data.control / "cache"), "--http-port", str(self._ports.control)),
+            # Simulated shoppers correct and scan within seconds, and the demo's rows arrive at once.
+            *("--block-s", "20", "--label-lag-s", "30", "--arrival-s", "20"),
+            *("--patience-s", "600", "--observe-s", "5"),
+        )
+        after = ("published", "models", "tables", *(() if self._settings.broker else ("broker",)))
+        url = f"http://{LOOPBACK}:{self._ports.control}"
+        return [
+            Component("published", published, CleanExit(), one_shot=True, note="model repository"),
+            Component("models", models, ReadyLine(), self._models_url, after=("published",)),
+            Component(
+                "control", control, ReadyLine(), url, after=after, env=self._secret, note="staged rollouts"
+            ),
+        ]
+
+    @property
+    def _models_url(self) -> str:
+        return f"http://{LOOPBACK}:{self._ports.models}"
+
     def _dashboard(self) -> Component:
         port = self._ports.dashboard
         app = Path(dashboard.__file__).parent / "app.py"
@@ -143,8 +175,12 @@ class Plan:
             argv,
             HttpOk(LOOPBACK, port, "/_stcore/health"),
             f"http://{LOOPBACK}:{port}",
-            after=("tables",),
-            env={"CARTWRIGHT_WAREHOUSE": self._where.warehouse},
+            after=("tables", "published"),
+            env={
+                "CARTWRIGHT_WAREHOUSE": self._where.warehouse,
+                "CARTWRIGHT_CONTROL": f"http://{LOOPBACK}:{self._ports.control}",
+                "CARTWRIGHT_CONTROL_TOKEN_FILE": str(self._data.dashboard_token),
+            },
             # Streamlit looks for the theme in the directory where it is started.
             cwd=None if Path(".streamlit/config.toml").exists() else app.parent.parent,
             note="Streamlit",
@@ -162,13 +198,17 @@ class Plan:
         )
 
     def _carts(self, store_id: str, after: tuple[str, ...]) -> Component:
-        argv = _python("demo.carts", "--data-dir", str(self._data.root), "--store", store_id)
+        argv = (
+            *_python("demo.carts", "--data-dir", str(self._data.root), "--store", store_id),
+            *("--repository", self._models_url),
+            *("--root", str(self._data.repository / "metadata" / "1.root.json")),
+        )
         store = self._world.store(store_id)
         return Component(
             f"store {store_id}",
             (*argv, "--broker", self._where.broker),
             ReadyLine(),
-            after=(*after, "ingest"),
+            after=(*after, "ingest", "models"),
             env=self._secret,
             note=store.name,
         )

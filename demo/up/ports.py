@@ -22,6 +22,8 @@ class Ports:
         warehouse_grpc: Storage Write of the same.
         dashboard: Streamlit's own default.
         ingest: Health and metrics of ingest.
+        control: The control API of rollouts.
+        models: The model repository.
     """
 
     broker: int = 18830
@@ -29,14 +31,22 @@ class Ports:
     warehouse_grpc: int = 9060
     dashboard: int = 8501
     ingest: int = 9102
+    control: int = 9103
+    models: int = 9104
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":
         """Return ports that follow each other from a base; all 0 for base 0."""
         if base == 0:
-            return cls(0, 0, 0, 0, 0)
+            return cls(0, 0, 0, 0, 0, 0, 0)
         return cls(
-            dashboard=base, warehouse=base + 1, warehouse_grpc=base + 2, broker=base + 3, ingest=base + 4
+            dashboard=base,
+            warehouse=base + 1,
+            warehouse_grpc=base + 2,
+            broker=base + 3,
+            ingest=base + 4,
+            control=base + 5,
+            models=base + 6,
         )
 
 
@@ -46,6 +56,8 @@ TITLES = {
     "warehouse_grpc": "embedded BigQuery endpoint (gRPC)",
     "dashboard": "dashboard",
     "ingest": "ingest service",
+    "control": "control API",
+    "models": "model repository",
 }
 OPTIONS = {name: f"--{name.replace('_', '-')}-port" for name in TITLES}
 

@@ -105,7 +105,7 @@ def _run_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _port_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--port-base", type=int, metavar="PORT", help="the first of five in a row")
+    group.add_argument("--port-base", type=int, metavar="PORT", help="the first of seven in a row")
     defaults = Ports()
     for name, option in OPTIONS.items():
         group.add_argument(

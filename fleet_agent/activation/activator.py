@@ -1,20 +1,30 @@
-"""A new model goes live, or the old one stays: the function that the update lifecycle calls.
+"""A new model goes live, or the old one stays: what the update lifecycle calls.
 
 Stages: `verified` (signature and every sha256, a copy in the cart's store), `building` (the plan, in a
 child process), `selftest` (the parity gate), `active` (the slots are switched). Each is written down
 before it begins. Until the last write the cart boots into the old model, after it into the new one;
 nothing in between is seen. What is left over from an attempt is deleted when it ends or at the next boot.
+
+`prepare` goes as far as the gate, `switch` takes the last step: a cart may have to wait in between until it
+may. `activate` does both. `fall_back` is for a model that went live and proved bad.
 """
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
 
 from fleet_agent.activation.boot import Boot
-from fleet_agent.activation.outcomes import Activated, ActivationProgress, OnProgress, Opened, reason
+from fleet_agent.activation.outcomes import (
+    Activated,
+    ActivationProgress,
+    OnProgress,
+    Opened,
+    Prepared,
+    reason,
+)
 from fleet_agent.activation.slots import (
     Slot,
     Slots,
@@ -27,13 +37,19 @@ from fleet_agent.activation.slots import (
     refuse_base,
     tried_base,
     tried_crashed,
+    withdraw,
 )
 from fleet_agent.activation.store import Offer, StoredModel, read_offer
 from fleet_agent.activation.trial import Trial
 from fleet_agent.activation.workshop import Workshop
-from fleet_agent.errors import ActivationError, AgentError, StoreError
+from fleet_agent.errors import ActivationError, AgentError, ModelError, StoreError
 
 log = structlog.get_logger()
+
+CANCELLED = "the activation was cancelled"
+# How often an update that waits for another activation asks whether it was cancelled. Lower wakes it for
+# nothing; higher makes a stop wait.
+BUSY_POLL_S = 0.5
 
 
 class Activator:
@@ -88,9 +104,103 @@ class Activator:
         if not self._busy.acquire(blocking=False):
             raise ActivationError("verified", "another activation is running")
         try:
-            activated = _Attempt(self._with, directory, on_progress, cancelled).run()
+            attempt = _Attempt(self._with, directory, on_progress, cancelled)
+            return self._done(attempt.switch(attempt.prepare()))
         finally:
             self._busy.release()
+
+    def prepare(
+        self,
+        directory: Path,
+        *,
+        on_progress: OnProgress | None = None,
+        cancelled: threading.Event,
+    ) -> Prepared:
+        """Verify, build and test a model; waits for an activation that is under way.
+
+        Args:
+            directory: The model's folder; it is copied into the store and not needed afterwards.
+            on_progress: Told of each step, in this thread, besides the cart's own listener.
+            cancelled: Set by another thread to end it.
+
+        Raises:
+            ActivationError: refused, or cancelled.
+        """
+        while not self._busy.acquire(timeout=BUSY_POLL_S):
+            if cancelled.is_set():
+                raise ActivationError("verified", CANCELLED)
+        try:
+            return _Attempt(self._with, directory, on_progress, cancelled).prepare()
+        finally:
+            self._busy.release()
+
+    def switch(self, prepared: Prepared) -> Activated:
+        """Put a prepared model live: from now on the cart boots into it.
+
+        Raises:
+            ActivationError: the disk refuses; the slots are as they were, and the engine is closed.
+        """
+        with self._busy:
+            self._note_base()
+            return self._done(_Attempt(self._with, prepared.model.directory, None, None).switch(prepared))
+
+    def _note_base(self) -> None:
+        """A base model that was never tried must not come after what the fleet chose."""
+        if self.slots.base is None:
+            with suppress(ModelError):
+                self._with.slots.save(tried_base(self.slots, read_offer(self._with.base).name))
+
+    def drop(self, prepared: Prepared) -> None:
+        """Close a prepared model that will not go live, and forget its attempt."""
+        prepared.engine.close()
+        with self._busy:
+            attempt = self.slots.attempt
+            if attempt is not None and attempt.model == prepared.model.name:
+                with suppress(StoreError):
+                    self._with.slots.save(end(self.slots))
+            self._with.clean()
+
+    def clean(self) -> None:
+        """Delete models that nobody needs any more; later, if an activation is under way."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self._with.clean()
+            finally:
+                self._busy.release()
+
+    def kept(self, name: str) -> Path | None:
+        """Return the folder of a model that is in the store, whole and signed; None: it is not."""
+        with suppress(ModelError):
+            return self._with.store.open(name).directory
+        return None
+
+    def withdraw(self, model: str) -> None:
+        """Take a model that proved bad out of its slot: the next boot opens the last good one.
+
+        Args:
+            model: sha256 of its manifest; nothing happens if another one is current.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        with self._busy:
+            self._with.slots.save(withdraw(self.slots, model))
+
+    def fall_back(self, model: str) -> Opened:
+        """Withdraw a model and open an engine of what serves in its place.
+
+        Args:
+            model: sha256 of its manifest.
+
+        Raises:
+            StoreError: the disk refuses.
+            ModelError: not even the shipped model can be opened.
+        """
+        self.withdraw(model)
+        with self._busy:
+            return Boot(self._with).open_again()
+
+    def _done(self, activated: Activated) -> Activated:
         self._with.on_count("activation_activated")
         log.info("model_activated", model=activated.manifest.digest, engine=str(activated.engine.info))
         return activated
@@ -154,9 +264,32 @@ class _Attempt:
         self._stage: Stage = "verified"
         self._name = ""
 
-    def run(self) -> Activated:
+    def prepare(self) -> Prepared:
+        """Go as far as the gate; what fails leaves nothing behind."""
+        with self._refusing():
+            return self._prepare()
+
+    def switch(self, prepared: Prepared) -> Activated:
+        """Take the last step; the engine is closed if it fails."""
+        self._name = prepared.model.name
+        with self._refusing():
+            try:
+                self._step("active", prepared.plan)
+                slot = self._promote(prepared.model, prepared.plan)
+            except BaseException:
+                prepared.engine.close()
+                raise
+        self._with.clean()
+        model = prepared.model
+        return Activated(
+            prepared.engine, model.manifest, model.directory, slot, prepared.report, model.signed_by
+        )
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Close the attempt when it fails, whatever the error."""
         try:
-            return self._run()
+            yield
         except ActivationError as error:
             self._refused(error)
             raise
@@ -166,10 +299,8 @@ class _Attempt:
             refusal = ActivationError(self._stage, reason(error))
             self._refused(refusal)
             raise refusal from error
-        finally:
-            self._with.clean()
 
-    def _run(self) -> Activated:
+    def _prepare(self) -> Prepared:
         offer = read_offer(self._directory)
         self._name = offer.name
         self._refuse_loops(offer)
@@ -193,15 +324,9 @@ class _Attempt:
             cancelled=self._cancelled,
             protected=self._with.slots.slots.plans,
         ).run()
-        try:
-            self._step("active", passed.plan)
-            slot = self._switch(model, passed.plan)
-        except BaseException:
-            passed.engine.close()
-            raise
-        return Activated(passed.engine, model.manifest, model.directory, slot, passed.report, model.signed_by)
+        return Prepared(passed.engine, model, passed.plan, passed.report)
 
-    def _switch(self, model: StoredModel, plan: str | None) -> Slot:
+    def _promote(self, model: StoredModel, plan: str | None) -> Slot:
         slot = Slot(
             model=model.name,
             precision=self._with.settings.precision,
@@ -218,7 +343,7 @@ class _Attempt:
         """Write a step down before it is taken, and tell of it."""
         self._stage = stage
         if self._cancelled is not None and self._cancelled.is_set():
-            raise ActivationError(stage, "the activation was cancelled")
+            raise ActivationError(stage, CANCELLED)
         file, now_ms = self._with.slots, self._with.clock.epoch_ms()
         file.save(begin(file.slots, self._name, stage, plan=plan, now_ms=now_ms))
         self._tell(ActivationProgress(self._name, stage))
@@ -246,6 +371,7 @@ class _Attempt:
         log.warning("model_refused", model=self._name[:16], stage=error.stage, why=error.why)
         with suppress(StoreError):
             self._with.slots.save(self._after_refusal(self._with.slots.slots))
+        self._with.clean()
 
     def _after_refusal(self, slots: Slots) -> Slots:
         now_ms = self._with.clock.epoch_ms()

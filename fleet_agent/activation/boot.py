@@ -72,6 +72,14 @@ class Boot:
             ModelError: not even the shipped model can be opened.
         """
         self._note_the_past()
+        return self.open_again()
+
+    def open_again(self) -> Opened:
+        """Return the first engine that answers, and clean up, in a cart that runs already.
+
+        Raises:
+            ModelError: not even the shipped model can be opened.
+        """
         for name in SLOT_NAMES:
             slot: Slot | None = getattr(self._with.slots.slots, name)
             running = self._try_slot(name, slot) if slot is not None else None

@@ -1,5 +1,7 @@
 """From a cart's settings to its activator and the engine it starts with."""
 
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +50,8 @@ def start(
     clock: Clock,
     on_count: OnCount,
     on_progress: OnProgress | None = None,
+    pinned: Callable[[], Collection[str]] = frozenset,
+    proved_bad: str = "",
 ) -> Started:
     """Open the store and the engine; a store that cannot be used costs the updates, not the cart.
 
@@ -58,6 +62,8 @@ def start(
         clock: Time.
         on_count: Called with a counter's name for each thing that happened.
         on_progress: Told of each step of each activation.
+        pinned: Returns models to keep besides those of the slots, by the sha256 of their manifests.
+        proved_bad: Such a model that an update is about to take back: it is withdrawn before the boot.
 
     Raises:
         SignatureError: a trusted key is broken.
@@ -65,12 +71,22 @@ def start(
         ModelError: not even the shipped model can be opened.
     """
     try:
-        activator = open_store(config, base, shipped, clock=clock, on_count=on_count, on_progress=on_progress)
+        activator = open_store(
+            config,
+            base,
+            shipped,
+            clock=clock,
+            on_count=on_count,
+            on_progress=on_progress,
+            pinned=pinned,
+        )
     except StoreError as error:
         on_count("activation_fallback_store")
         log.warning("fallback_at_boot", what="store", why=str(error))
         return without_store(config, base, shipped, str(error), clock=clock, on_count=on_count)
     try:
+        with suppress(StoreError):  # the model serves once more, and is taken back by the running cart
+            activator.withdraw(proved_bad)
         return Started(activator.open_at_boot(), activator)
     except BaseException:
         activator.close()
@@ -85,6 +101,7 @@ def open_store(
     clock: Clock,
     on_count: OnCount,
     on_progress: OnProgress | None = None,
+    pinned: Callable[[], Collection[str]] = frozenset,
 ) -> Activator:
     """Return the activator of a cart; see `start`.
 
@@ -121,6 +138,7 @@ def open_store(
                 clock=clock,
                 on_count=on_count,
                 on_progress=on_progress or _silent,
+                pinned=pinned,
             )
         )
     except BaseException:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from fleet_agent.activation.parity import ParityReport
 from fleet_agent.activation.slots import Attempt, Slot, SlotName, Stage
+from fleet_agent.activation.store import StoredModel
 from fleet_agent.errors import AgentError, PlanBuildError
 from fleet_agent.manifest import ModelManifest
 from fleet_agent.perception import PerceptionEngine
@@ -36,6 +37,23 @@ class ActivationProgress:
 
 OnCount = Callable[[str], None]
 OnProgress = Callable[[ActivationProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model that passed the gate and may go live.
+
+    Attributes:
+        engine: Ready to run; it belongs to the caller, who hands the whole to `switch` or to `drop`.
+        model: In the cart's store.
+        plan: Key of its plan; None where there is none.
+        report: Of the parity gate.
+    """
+
+    engine: PerceptionEngine
+    model: StoredModel
+    plan: str | None
+    report: ParityReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,6 +212,13 @@ def promote(slots: Slots, slot: Slot) -> Slots:
     return replace(slots, current=slot, last_good=good[0] if good else None, attempt=None)
 
 
+def withdraw(slots: Slots, model: str) -> Slots:
+    """Take a model that proved bad after it went live out of its slot: the last good one is current again."""
+    if slots.current is None or slots.current.model != model:
+        return slots
+    return replace(slots, current=slots.last_good, last_good=None, attempt=None)
+
+
 def _same(first: Slot, second: Slot) -> bool:
     return (first.model, first.precision) == (second.model, second.precision)
 

@@ -1,5 +1,6 @@
 """What activation and boot work with."""
 
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ class Workshop:
         clock: Time.
         on_count: Called with a counter's name.
         on_progress: Told of each step.
+        pinned: Returns models to keep besides those of the slots, by the sha256 of their manifests.
     """
 
     lock: FolderLock
@@ -47,12 +49,13 @@ class Workshop:
     clock: Clock
     on_count: OnCount
     on_progress: OnProgress
+    pinned: Callable[[], Collection[str]] = frozenset
 
     def clean(self) -> None:
-        """Delete models and plans that no slot names; nothing after the slots were damaged on the disk."""
+        """Delete models and plans that nobody names; nothing after the slots were damaged on the disk."""
         if self.slots.damage:
             return
         slots = self.slots.slots
-        self.store.clean(slots.models)
+        self.store.clean(slots.models.union(self.pinned()))
         with suppress(OSError):
             self.plans.evict(slots.plans)

@@ -81,6 +81,7 @@ class Basket:
         # Of the last change, if no camera saw it: a hand that leans on the cart is lifted again.
         self._unseen: ItemEvent | None = None
         self._unresolved = False
+        self._knows = False
 
     def _load(self) -> WeightTable:
         weighings = {}
@@ -96,6 +97,17 @@ class Basket:
     def contents(self) -> Contents:
         """The books."""
         return self._contents
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing lies in the cart for sure: a trip began or ended, and nothing was put in since."""
+        return self._knows and not self._contents.pending and not self._contents.pieces()
+
+    def use_classes(self, classes: Sequence[ItemClass]) -> None:
+        """Go on with another catalogue: the books name items and stay, the weights are those of its items."""
+        self._classes = classes
+        self._table = weight_table(classes, self._table.weighings, self._config.scale_sd_g)
+        self._weights = self._table.weights(classes)
 
     @property
     def weights(self) -> ItemWeights:
@@ -123,6 +135,7 @@ class Basket:
         if self._contents.pending:
             self._telemetry.count("basket_open_at_end")
         self._past.append(_PastTrip(self.session_id, at_s, self._contents))
+        self._knows = True
         self.session_id = session_id
         self._contents = trip(session_id)
         self._unseen = None

@@ -52,6 +52,21 @@ class Checkout:
         self._on_event = on_event
         self._events = 0
 
+    @property
+    def session_id(self) -> str | None:
+        """The shopping trip; None outside one."""
+        return self._basket.session_id
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing lies in the cart for sure."""
+        return self._basket.empty
+
+    def use_model(self, manifest: ModelManifest) -> None:
+        """Explain what comes by another model's classes."""
+        self._manifest = manifest
+        self._basket.use_classes(manifest.classes)
+
     def hear(self, said: Label | Session) -> None:
         """Take in what people said."""
         if isinstance(said, Label):

@@ -10,6 +10,7 @@ from fleet_agent.config.delivery import MqttConfig, SpoolConfig, TelemetryConfig
 from fleet_agent.config.health import HealthConfig
 from fleet_agent.config.model import ModelConfig
 from fleet_agent.config.reading import load_config, parse_config
+from fleet_agent.config.updates import UpdatesConfig
 
 __all__ = [
     "CameraConfig",
@@ -22,6 +23,7 @@ __all__ = [
     "ScaleConfig",
     "SpoolConfig",
     "TelemetryConfig",
+    "UpdatesConfig",
     "load_config",
     "parse_config",
 ]

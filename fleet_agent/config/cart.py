@@ -11,6 +11,9 @@ from fleet_agent.config.delivery import MqttConfig, SpoolConfig, TelemetryConfig
 from fleet_agent.config.health import HealthConfig
 from fleet_agent.config.kinds import Id, doc
 from fleet_agent.config.model import ModelConfig
+from fleet_agent.config.updates import UpdatesConfig
+from fleet_protocol.fields import LabelName, ShortText
+from fleet_protocol.limits import MAX_LABELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,10 @@ class CartConfig:
     hardware: Annotated[str, Meta(max_length=64)] = field(
         default="", metadata=doc("What the cart is made of, for people; empty: found out.")
     )
+    labels: Annotated[dict[LabelName, ShortText], Meta(max_length=MAX_LABELS)] = field(
+        default_factory=dict,
+        metadata=doc('What rollouts may choose carts by, as in `labels = { floor = "upper" }`.'),
+    )
     model: ModelConfig = field(default_factory=ModelConfig)
     cameras: tuple[CameraConfig, ...] = ()
     capture: CaptureConfig = field(default_factory=CaptureConfig)
@@ -32,3 +39,4 @@ class CartConfig:
     spool: SpoolConfig = field(default_factory=SpoolConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
+    updates: UpdatesConfig = field(default_factory=UpdatesConfig)

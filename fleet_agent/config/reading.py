@@ -15,6 +15,7 @@ from fleet_agent.config.basket import ScaleConfig
 from fleet_agent.config.cameras import CameraConfig
 from fleet_agent.config.cart import CartConfig
 from fleet_agent.config.delivery import MqttConfig
+from fleet_agent.config.updates import UpdatesConfig
 from fleet_agent.errors import ConfigError
 
 
@@ -53,7 +54,7 @@ def parse_config(text: str) -> CartConfig:
 def _located(text: str) -> ConfigError:
     """Turn msgspec's sentence into ours, with the key in front."""
     why, _, where = text.partition(" - at `")
-    key = where.rstrip("`").removeprefix("$").removeprefix(".")
+    key = where.rpartition("`$")[2].rstrip("`").removeprefix("$").removeprefix(".")
     missing = re.fullmatch(r"Object missing required field `(\w+)`", why)
     if missing:
         return ConfigError(f"{key}.{missing[1]}" if key else missing[1], "must be given")
@@ -79,12 +80,21 @@ def _check_together(config: CartConfig) -> None:
     _check_cameras(config.cameras)
     _check_scale(config.scale)
     _check_mqtt(config.mqtt)
+    _check_updates(config.updates)
     for part, low, high in (
         ("mqtt", config.mqtt.reconnect_min_s, config.mqtt.reconnect_max_s),
         ("capture", config.capture.reconnect_min_s, config.capture.reconnect_max_s),
     ):
         if low > high:
             raise ConfigError(f"{part}.reconnect_min_s", f"{low} is above reconnect_max_s, {high}")
+
+
+def _check_updates(updates: UpdatesConfig) -> None:
+    if updates.repository and not updates.root:
+        raise ConfigError("updates.root", "without a trusted root nothing of a repository can be believed")
+    if "@" in updates.repository:
+        # The value is not repeated: it holds a password.
+        raise ConfigError("updates.repository", "keep user and password out of it: what is there is signed")
 
 
 def _check_cameras(cameras: tuple[CameraConfig, ...]) -> None:

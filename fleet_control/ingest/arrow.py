@@ -116,6 +116,9 @@ def updates_table(items: Sequence[Accepted]) -> pa.Table:
         "state": _array((u.state for u in updates), pa.string()),
         "target_digest": _array((u.target for u in updates), pa.string()),
         "reason": _array((u.reason for u in updates), pa.string()),
+        "rollout_id": _array((u.rollout for u in updates), pa.string()),
+        "attempt": _array((u.attempt for u in updates), pa.int64()),
+        "step": _array((u.step for u in updates), pa.int64()),
         **_provenance(items),
     }
     return pa.table(columns)
@@ -136,6 +139,7 @@ def states_table(rows: Sequence[StateRow]) -> pa.Table:
         "cameras": _array((s.cameras for s in states), pa.list_(pa.string())),
         "hardware": _array((s.hw for s in states), pa.string()),
         "engine": _array((s.engine for s in states), pa.string()),
+        "labels": _labels([s.labels for s in states]),
         "reason": _array((s.reason for s in states), pa.string()),
         "simulated": _array((row.after.simulated for row in rows), pa.bool_()),
         "cart_clock": _array(clocks, pa.timestamp("ms", tz="UTC")).cast(_TIMESTAMP),
@@ -286,6 +290,14 @@ def _pairs(rows: Iterable[list[tuple[str, float]] | None], name: str, value: str
         value: _array(np.fromiter(map(itemgetter(1), pairs), np.float64, len(pairs))),
     }
     return _list_of_structs(sizes, fields)
+
+
+def _labels(rows: Sequence[dict[str, str]]) -> _Array:
+    fields = {
+        "name": _array((name for row in rows for name in row), pa.string()),
+        "value": _array((value for row in rows for value in row.values()), pa.string()),
+    }
+    return _list_of_structs(np.fromiter(map(len, rows), np.int64, len(rows)), fields)
 
 
 def _list_of_structs(sizes: _Ints, fields: dict[str, _Array]) -> _Array:

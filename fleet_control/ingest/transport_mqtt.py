@@ -270,7 +270,7 @@ class MqttTransport:
             reconnect_on_failure=False,
             manual_ack=True,
         )
-        _prepare(client, self._address)
+        prepare_client(client, self._address)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
@@ -352,7 +352,7 @@ class BulkPublisher:
         self._connected = threading.Event()
         self._refusal = "no answer"
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311)
-        _prepare(self._client, address)
+        prepare_client(self._client, address)
         self._client.max_inflight_messages_set(max_in_flight)
         self._client.reconnect_delay_set(1, 5)
         self._client.on_connect = self._on_connect
@@ -421,7 +421,8 @@ class BulkPublisher:
         self._slots.release()
 
 
-def _prepare(client: paho.Client, address: BrokerAddress) -> None:
+def prepare_client(client: paho.Client, address: BrokerAddress) -> None:
+    """Tell a client how to log in, and whether the line is encrypted."""
     if address.username is not None:
         client.username_pw_set(address.username, address.password)
     if address.tls:

@@ -67,6 +67,7 @@ HANDLERS: dict[type[exp.Expression], Handler] = {
     exp.Split: texts.split,
     exp.ByteLength: texts.byte_length,
     exp.Div: numbers.decimal_guard,
+    exp.IntDiv: numbers.whole_division,
     exp.Avg: numbers.decimal_guard,
     exp.ArrayAgg: arrays.aggregated,
     exp.CountIf: arrays.counted_if,

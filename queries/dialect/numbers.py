@@ -133,6 +133,12 @@ def decimal_guard(rw: Rewriter, node: exp.Expression) -> exp.Expression:
     return node
 
 
+def whole_division(_: Rewriter, node: exp.Expression) -> exp.Expression:
+    """DIV(a - b, c): an operator in DuckDB, so what it is made of and what it is part of stay apart."""
+    parts = (exp.Paren(this=node.this.copy()), exp.Paren(this=node.expression.copy()))
+    return exp.Paren(this=exp.IntDiv(this=parts[0], expression=parts[1]))
+
+
 def tried(build: type[exp.Binary]) -> Handler:
     """SAFE_ADD and its family: NULL instead of an overflow."""
 

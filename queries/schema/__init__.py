@@ -14,10 +14,10 @@ _log = structlog.get_logger(__name__)
 
 # Columns that tables of an earlier version lack. Adding a column is all that a table may go through:
 # rows written before have null in it.
-ADDED_COLUMNS = ("cart_states_engine",)
+ADDED_COLUMNS = ("cart_states_engine", "cart_states_labels", "updates_rollout")
 
 # Views read tables, so they come last; their files begin with CREATE OR REPLACE VIEW.
-VIEWS = ("telemetry", "events")
+VIEWS = ("telemetry", "events", "rollout_transitions")
 
 
 class SchemaTarget(Protocol):

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS cart_states_raw (
   cameras ARRAY<STRING> OPTIONS(description='names of the cameras'),
   hardware STRING OPTIONS(description='what the cart runs on'),
   engine STRING OPTIONS(description='what runs the model there: runtime, version, precision, device'),
+  labels ARRAY<STRUCT<name STRING, value STRING>> OPTIONS(description='given by the owner of the cart'),
   reason STRING OPTIONS(description='stopped, when the agent stopped cleanly'),
   simulated BOOL NOT NULL OPTIONS(description='true for a simulated cart'),
   cart_clock TIMESTAMP OPTIONS(description='time on the cart when it spoke'),

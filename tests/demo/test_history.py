@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from demo.history.eyes import MeasuredEyes, measure_eyes
 from demo.history.hours import HOUR_MS, model_change_ms
 from demo.history.messages import CartPast, Models, PastMessage
-from demo.history.outbox import MAX_IN_FLIGHT, RESEND_AFTER_S, HistoryOutbox
+from demo.history.outbox import ALL_WATERMARKS, MAX_IN_FLIGHT, RESEND_AFTER_S, HistoryOutbox
 from demo.history.pools import read_pools
 from demo.history.telemetry import _counted
 from demo.history.writer import in_order
@@ -209,9 +209,9 @@ def test_the_writer_is_done_when_the_watermark_covers_all() -> None:
     outbox = HistoryOutbox(iter([_message(n) for n in range(10)]))
     outbox.on_connected()
     assert _drain(outbox, 0.0) == 10
-    outbox.on_received(_mark(8))
+    outbox.on_received(ALL_WATERMARKS, _mark(8))
     assert not outbox.finished.is_set()
-    outbox.on_received(_mark(9))
+    outbox.on_received(ALL_WATERMARKS, _mark(9))
     assert outbox.finished.is_set()
     assert outbox.written == 10
 
@@ -220,9 +220,9 @@ def test_what_an_interrupted_run_has_written_is_not_sent_again() -> None:
     """Retained watermarks of the first run let the second go on where it stopped."""
     outbox = HistoryOutbox(iter([_message(n) for n in range(10)]))
     outbox.on_connected()
-    outbox.on_received(_mark(6))
+    outbox.on_received(ALL_WATERMARKS, _mark(6))
     assert _drain(outbox, 0.0) == 3
-    outbox.on_received(_mark(9))
+    outbox.on_received(ALL_WATERMARKS, _mark(9))
     assert (outbox.finished.is_set(), outbox.written) == (True, 10)
 
 
@@ -231,7 +231,7 @@ def test_what_stays_uncovered_is_sent_again() -> None:
     outbox = HistoryOutbox(iter([_message(n) for n in range(5)]))
     outbox.on_connected()
     _drain(outbox, 0.0)
-    outbox.on_received(_mark(2))
+    outbox.on_received(ALL_WATERMARKS, _mark(2))
     assert _drain(outbox, RESEND_AFTER_S + 1.0) == 2
     outbox.on_connected()
     assert _drain(outbox, RESEND_AFTER_S + 1.1) == 2
@@ -242,7 +242,7 @@ def test_the_broker_is_never_given_too_much() -> None:
     outbox = HistoryOutbox(_message(n) for n in range(2 * MAX_IN_FLIGHT))
     outbox.on_connected()
     assert _drain(outbox, 0.0) == MAX_IN_FLIGHT
-    outbox.on_received(_mark(99))
+    outbox.on_received(ALL_WATERMARKS, _mark(99))
     assert _drain(outbox, 0.1) == 100
 
 
@@ -251,7 +251,7 @@ def test_a_damaged_watermark_is_ignored() -> None:
     outbox = HistoryOutbox(iter([_message(0)]))
     outbox.on_connected()
     _drain(outbox, 0.0)
-    outbox.on_received(b"\xff")
+    outbox.on_received(ALL_WATERMARKS, b"\xff")
     assert not outbox.finished.is_set()
 
 

@@ -43,6 +43,13 @@ def test_two_names_are_enough() -> None:
         ('[mqtt]\npassword_env = "A"\n', "mqtt.username", "user name"),
         ('[mqtt]\ncert_file = "a"\n', "mqtt.cert_file", "belong together"),
         ("[mqtt]\nreconnect_min_s = 90.0\n", "mqtt.reconnect_min_s", "above"),
+        ('[updates]\nrepository = "https://models"\n', "updates.root", "trusted root"),
+        (
+            '[updates]\nrepository = "https://me:pw@models"\nroot = "r"\n',
+            "updates.repository",
+            "keep user and password out",
+        ),
+        ('labels = { Floor = "upper" }\n', "labels", "regex"),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_path(extra: str, key: str, why: str) -> None:

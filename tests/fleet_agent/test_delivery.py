@@ -14,6 +14,8 @@ from fleet_agent.transport_memory import MemoryCloud, MemoryTransport
 from fleet_protocol.messages import CartState, Gap, decode_message, decode_state
 from tests.fleet_agent.worlds import CART, STORE, events, open_spool, window
 
+ACK = f"fleet/v1/{STORE}/{CART}/ack"
+
 
 def state(*, online: bool, session: int) -> CartState:
     """Return a state of the bench cart."""
@@ -55,6 +57,26 @@ def test_events_go_before_telemetry_and_flight_is_bounded(spool: Spool) -> None:
     assert out.take(1.0) == []
 
 
+def test_what_is_no_watermark_is_an_order(spool: Spool) -> None:
+    """The topic says which it is; an order is handed on as it came, and deletes nothing."""
+    orders: list[tuple[str, bytes]] = []
+    asked = f"fleet/v1/{STORE}/{CART}/desired"
+    out = Delivery(
+        spool,
+        state,
+        store=STORE,
+        cart=CART,
+        max_in_flight=8,
+        resend_after_s=30.0,
+        orders=(asked,),
+        on_order=lambda *order: orders.append(order),
+    )
+    plan = out.plan_connection()
+    assert (plan.subscribe, plan.orders) == (ACK, (asked,))
+    out.on_received(asked, b"{not json")
+    assert orders == [(asked, b"{not json")]
+
+
 def test_a_confirmed_message_makes_room(spool: Spool) -> None:
     """The watermark, not PUBACK, frees a place in flight and deletes from the spool."""
     fill(spool, 0, 20)
@@ -62,7 +84,7 @@ def test_a_confirmed_message_makes_room(spool: Spool) -> None:
     out.on_connected()
     for message in out.take(0.0):
         cloud.receive(message)
-    out.on_received(cloud.watermark())
+    out.on_received(ACK, cloud.watermark())
     assert spool.messages == 12
     assert len(out.take(1.0)) == 8
 
@@ -102,19 +124,19 @@ def test_a_cloud_that_forgot_the_boot_is_told_again_what_is_held(spool: Spool) -
     fill(spool, 0, 8)
     before.receive(out.on_connected())
     receive(before, out.take(0.0))
-    out.on_received(before.watermark())
+    out.on_received(ACK, before.watermark())
     assert spool.messages == 0
     fill(spool, 0, 3)
     for now_s in (0.0, 30.0, 90.0, 210.0):
         receive(after, out.take(now_s))
-        out.on_received(after.watermark())
+        out.on_received(ACK, after.watermark())
     assert (spool.messages, after.states, problems) == (3, [], [])
     assert out.next_due_s(210.0) == pytest.approx(240.0)
     again = out.take(450.0)
     assert channels(again) == ["state", "evt", "evt", "evt"]
     assert again[0].retain
     receive(after, again)
-    out.on_received(after.watermark())
+    out.on_received(ACK, after.watermark())
     assert (spool.messages, problems) == (0, ["births_repeated"])
 
 
@@ -172,7 +194,7 @@ def test_an_evicted_message_leaves_no_ghost_in_flight(tmp_path: Path) -> None:
     for _ in range(60):
         for message in out.take(1.0):
             cloud.receive(message)
-        out.on_received(cloud.watermark())
+        out.on_received(ACK, cloud.watermark())
     assert spool.messages == 0
     spool.close()
 
@@ -182,8 +204,8 @@ def test_a_damaged_watermark_is_counted_and_forgotten(spool: Spool) -> None:
     fill(spool, 0, 1)
     problems: list[str] = []
     out = delivery(spool, problems=problems)
-    out.on_received(b"{not json")
-    out.on_received(b'{"v":1,"acks":"all"}')
+    out.on_received(ACK, b"{not json")
+    out.on_received(ACK, b'{"v":1,"acks":"all"}')
     assert problems == ["ack_refused", "ack_refused"]
     assert spool.messages == 1
 

@@ -3,11 +3,14 @@
 import gc
 import json
 import random
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paho.mqtt import client as paho
@@ -21,11 +24,13 @@ from fleet_agent.spool import Spool
 from fleet_agent.transport_memory import MemoryCloud
 from fleet_agent.transport_mqtt import MqttTransport, read_password
 from fleet_protocol.messages import CartState, Events
+from fleet_protocol.rollouts import PERMIT_FILTER, permit_topic
 from tests.conftest import find_tool
 from tests.fleet_agent.conftest import Broker, amqtt_broker
 from tests.fleet_agent.worlds import CART, STORE, events, open_spool, wait_for
 
 PREFIX = f"fleet/v1/{STORE}/{CART}"
+ORDERS = (f"{PREFIX}/desired", PERMIT_FILTER)
 
 
 class Cloud:
@@ -220,13 +225,13 @@ class FaultyOnce(Delivery):
             raise RuntimeError(msg)
         return super().take(now_s)
 
-    def on_received(self, payload: bytes) -> None:
+    def on_received(self, topic: str, payload: bytes) -> None:
         """Fail once as well."""
         if self.faults == 1:
             self.faults += 1
             msg = "a bug while receiving"
             raise RuntimeError(msg)
-        super().on_received(payload)
+        super().on_received(topic, payload)
 
 
 @pytest.mark.mosquitto
@@ -304,6 +309,114 @@ def test_a_cart_that_may_not_hear_its_watermark_is_not_online(
     way.stop(5.0)
     cloud.close()
     open_.kill()
+
+
+class Ordered(Delivery):
+    """An outbox that asks for orders, and notes them and when it was born."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+        super().__init__(*args, **kwargs, orders=ORDERS, on_order=lambda *order: self.heard.append(order))
+
+    def on_connected(self) -> Outgoing:
+        """Note it."""
+        self.heard.append(("born", b""))
+        return super().on_connected()
+
+
+@pytest.mark.mosquitto
+def test_orders_that_wait_at_the_broker_are_heard_with_their_topics(mosquitto: Broker, spool: Spool) -> None:
+    """Retained ones come before the birth or soon after it, later ones as they are published."""
+    orders = {f"{PREFIX}/desired": b"which", permit_topic("r1"): b"go", permit_topic("r2"): b"wait"}
+    operator = paho.Client(CallbackAPIVersion.VERSION2, client_id="operator")
+    operator.connect("127.0.0.1", mosquitto.port)
+    operator.loop_start()
+    for topic, payload in orders.items():
+        operator.publish(topic, payload, qos=1, retain=True).wait_for_publish(10)
+    way = transport(mosquitto.port)
+    box = outbox(spool, kind=Ordered)
+    assert isinstance(box, Ordered)
+    way.start(box)
+    wait_for(lambda: len(box.heard) == 4)
+    assert dict(box.heard) == {**orders, "born": b""}
+    operator.publish(permit_topic("r1"), b"stop", qos=1, retain=True).wait_for_publish(10)
+    wait_for(lambda: box.heard[-1] == (permit_topic("r1"), b"stop"))
+    way.stop(5.0)
+    operator.disconnect()
+    operator.loop_stop()
+
+
+def test_a_cart_that_may_not_hear_orders_delivers_all_the_same(
+    free_port: Callable[[], int], spool: Spool
+) -> None:
+    """A broker with an older access list grants the watermark only: said once, over many connections."""
+    broker = amqtt_broker(free_port(), only_topic=f"{PREFIX}/ack")
+    broker.start()
+    problems: list[str] = []
+    way = transport(broker.port)
+    box = outbox(spool, on_problem=problems.append, kind=Ordered)
+    assert isinstance(box, Ordered)
+    way.start(box)
+    for births in (1, 2):
+        wait_for(partial(_heard, box, births))
+        way.renew()
+    wait_for(lambda: len(box.heard) == 3)
+    assert way.connected
+    assert problems == ["orders_refused"]
+    way.stop(5.0)
+    broker.kill()
+
+
+def _heard(box: Ordered, n: int) -> bool:
+    return len(box.heard) == n
+
+
+class CuttingBroker:
+    """Grants the watermark, and cuts the connection of whoever asks for more."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.births = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                line, _ = self._listener.accept()
+                with line, suppress(OSError):
+                    self._talk(line)
+
+    def _talk(self, line: socket.socket) -> None:
+        line.settimeout(20)
+        subscriptions = 0
+        while packet := line.recv(4096):
+            kind = packet[0] & 0xF0
+            if kind == 0x10:
+                line.sendall(b"\x20\x02\x00\x00")
+            elif kind == 0x80:
+                subscriptions += 1
+                if subscriptions > 1:
+                    return
+                line.sendall(b"\x90\x03" + packet[2:4] + b"\x01")
+            elif kind == 0x30:
+                self.births += 1
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.close()
+
+
+def test_a_broker_that_cuts_whom_it_refuses_is_not_asked_for_ever(spool: Spool) -> None:
+    """After a few cuts the cart connects without asking for orders, and says so once."""
+    broker = CuttingBroker()
+    problems: list[str] = []
+    way = transport(broker.port, protocol="3.1.1")
+    way.start(outbox(spool, on_problem=problems.append, kind=Ordered))
+    wait_for(lambda: broker.births > 0)
+    assert problems == ["orders_refused"]
+    way.stop(1.0)
+    broker.close()
 
 
 @pytest.mark.mosquitto

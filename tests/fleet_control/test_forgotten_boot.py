@@ -62,7 +62,7 @@ class Cart:
     def hear(self) -> None:
         """Hear the retained watermark."""
         if ACK in self._broker.retained:
-            self._box.on_received(self._broker.retained[ACK])
+            self._box.on_received(ACK, self._broker.retained[ACK])
 
 
 def test_a_connected_cart_gets_its_watermark_from_a_new_warehouse(spool: Spool) -> None:

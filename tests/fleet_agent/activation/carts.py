@@ -18,6 +18,7 @@ from fleet_agent.perception import PerceptionEngine
 from fleet_agent.plans.cache import PlanCache
 from fleet_agent.ports import Clock
 from fleet_agent.preprocess import Preprocessor
+from fleet_agent.updates.record import RecordFile
 from tests.fleet_agent.activation.copying import CopyingBackend
 from tests.fleet_agent.activation.models import SCENES, TRUSTED, picture
 from tests.fleet_agent.worlds import SteppedClock
@@ -37,6 +38,8 @@ class CartOnBench:
         trusted: Keys; None asks for no signatures.
         shipped: Folder of the model that came with the agent; None: the same.
         plan_bytes: Capacity of the plan cache beyond what is pinned.
+        base_is_configured: The cart's owner named the base model.
+        record: Of the updates, whose models are kept; None: there are none.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class CartOnBench:
         plan_bytes: int = 0,
         base_is_configured: bool = False,
         shipped: Path | None = None,
+        record: RecordFile | None = None,
     ) -> None:
         self.counted: Counter[str] = Counter()
         self.progress: list[ActivationProgress] = []
@@ -70,6 +74,7 @@ class CartOnBench:
             clock=clock,
             on_count=self._count,
             on_progress=self.progress.append,
+            pinned=(lambda: record.record.pins) if record else frozenset,
         )
         self.activator = Activator(self.workshop)
 

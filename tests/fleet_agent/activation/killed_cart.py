@@ -100,14 +100,15 @@ class Countdown:
     Args:
         folder: Only what happens in it counts, and starting a child.
         at: n; 0 only counts.
+        every_thread: Whether what other threads do counts too.
     """
 
-    def __init__(self, folder: Path, at: int) -> None:
+    def __init__(self, folder: Path, at: int, *, every_thread: bool = False) -> None:
         self._folder = str(folder)
         self._at = at
         self.passed = 0
         self._torn = False
-        self._thread = threading.get_ident()
+        self._thread = None if every_thread else threading.get_ident()
         # What was written survives SIGKILL without the disk's word for it, so nobody waits for the disk.
         os.fsync = self.step  # type: ignore[assignment]
         sys.addaudithook(self._hear)
@@ -119,7 +120,7 @@ class Countdown:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in EVENTS or self._torn or threading.get_ident() != self._thread:
+        if event not in EVENTS or self._torn or self._thread not in (None, threading.get_ident()):
             return
         if event == "subprocess.Popen" or str(arguments[0]).startswith(self._folder):
             self.step()

@@ -432,3 +432,55 @@ def _forge_plan(cart: CartOnBench, content: bytes) -> None:
     sidecar = json.loads((entry / "plan.json").read_bytes())
     sidecar.update(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
     (entry / "plan.json").write_text(json.dumps(sidecar))
+
+
+def test_a_prepared_model_waits_and_then_goes_live(cart: CartOnBench, tmp_path: Path) -> None:
+    """In between the cart boots into the old one, and nothing of the new one is deleted that is pinned."""
+    prepared = cart.activator.prepare(
+        write_model(tmp_path / "new", order=(2, 1, 0)), cancelled=threading.Event()
+    )
+    before = cart.activator.slots
+    assert before.current is not None
+    assert before.attempt is not None
+    activated = cart.activator.switch(prepared)
+    slots = cart.activator.slots
+    assert (slots.current, slots.last_good, slots.attempt) == (activated.slot, before.current, None)
+    assert items_seen(activated.engine, activated.manifest) == ITEMS_SHOWN
+    activated.engine.close()
+    opened = cart.activator.fall_back(activated.slot.model)
+    assert (opened.model, cart.activator.slots.current) == (before.current.model, before.current)
+    opened.engine.close()
+    assert cart.leftovers() == []
+
+
+def test_a_prepared_model_that_is_dropped_leaves_nothing(cart: CartOnBench, tmp_path: Path) -> None:
+    """Its engine is closed, its files are deleted, and its attempt is over."""
+    before = cart.activator.slots
+    prepared = cart.activator.prepare(
+        write_model(tmp_path / "new", order=(2, 1, 0)), cancelled=threading.Event()
+    )
+    cart.activator.drop(prepared)
+    assert (cart.activator.slots, cart.leftovers()) == (before, [])
+
+
+def test_another_model_is_never_withdrawn(cart: CartOnBench) -> None:
+    """Only the current one can prove bad."""
+    before = cart.activator.slots
+    cart.activator.withdraw("f" * 64)
+    assert cart.activator.slots == before
+
+
+def test_the_base_model_does_not_come_after_what_the_fleet_chose(tmp_path: Path, base: Path) -> None:
+    """A cart that went live before its base model was ever activated stays with the fleet's."""
+    cart = CartOnBench(tmp_path / "cart", base, base_is_configured=True)
+    opened = cart.activator.open_at_boot()
+    opened.engine.close()
+    prepared = cart.activator.prepare(
+        write_model(tmp_path / "new", order=(2, 1, 0)), cancelled=threading.Event()
+    )
+    cart.activator.switch(prepared).engine.close()
+    again = cart.again(base_is_configured=True)
+    opened = again.activator.open_at_boot()
+    assert (opened.source, opened.pending) == ("current", None)
+    opened.engine.close()
+    again.close()

@@ -1,0 +1,170 @@
+"""The way to a staged model: which job runs, what it came to, and when a failed one is tried again."""
+
+import random
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from fleet_agent import durable
+from fleet_agent.activation.activator import Activator
+from fleet_agent.activation.outcomes import Prepared
+from fleet_agent.ports import Clock
+from fleet_agent.telemetry import Telemetry
+from fleet_agent.updates.happened import Failed, Reached
+from fleet_agent.updates.jobs import Job, JobDone, JobKind, Jobs
+from fleet_agent.updates.ledger import Ledger
+from fleet_agent.updates.mailbox import Mailbox
+from fleet_agent.updates.news import News
+from fleet_agent.updates.ports import ModelRepository
+from fleet_agent.updates.record import WORKING, Record, State
+from fleet_agent.updates.rules import Work
+
+log = structlog.get_logger()
+
+# Waits before a repository that did not answer is asked again, doubled each time, with jitter: carts that a
+# pause held back must not come all at once.
+FIRST_RETRY_S = 2.0
+LONGEST_RETRY_S = 300.0
+FETCHED_GAUGE = "update_fetched_percent"
+
+
+class Way:
+    """Runs one job at a time. The updater's thread owns it.
+
+    Args:
+        ledger: The record.
+        repository: Where models come from.
+        activator: Of the cart.
+        folder: For downloads, one folder for each model.
+        mailbox: Where jobs post what they came to.
+        clock: Time.
+        telemetry: Counts.
+        rng: Jitter of the waits.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        repository: ModelRepository,
+        activator: Activator,
+        folder: Path,
+        mailbox: Mailbox[News],
+        clock: Clock,
+        telemetry: Telemetry,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._activator = activator
+        self._folder = folder
+        self._mailbox = mailbox
+        self._clock = clock
+        self._telemetry = telemetry
+        self._rng = rng or random.Random()  # noqa: S311  # jitter is no secret
+        self._jobs = Jobs(
+            repository=repository,
+            activator=activator,
+            folder=folder,
+            on_progress=lambda share: telemetry.gauge(FETCHED_GAUGE, 100.0 * share),
+            on_stage=self._on_stage,
+        )
+        self._job: Job | None = None
+        self._thread: threading.Thread | None = None
+        self._fetched: Path | None = None
+        self._retries = 0
+        self._retry_at_s = 0.0
+
+    @property
+    def works(self) -> bool:
+        """Whether a job is under way."""
+        return self._job is not None
+
+    def begin_stop(self) -> None:
+        """Tell the job to end. Any thread."""
+        job = self._job
+        if job is not None:
+            job.stopping.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the job's thread; returns whether it ended."""
+        if self._thread is None:
+            return True
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def begin_anew(self, wanted: str) -> None:
+        """Forget the try before, and delete all downloads but that of a model, by its manifest's sha256."""
+        self._fetched, self._retries, self._retry_at_s = None, 0, 0.0
+        self._telemetry.gauge(FETCHED_GAUGE, None)
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                if path.is_dir() and path.name != wanted:
+                    _remove(path)
+
+    def go_on(self, record: Record, work: Work) -> None:
+        """Begin what is due, or stop what is not wanted or not permitted any more."""
+        job, folder = self._job, self._fetched
+        if job is not None:
+            if not _wanted(job, record) or (work == "wait" and job.kind == "fetch"):
+                job.stopping.set()
+        elif work == "fetch" and self._clock.monotonic_s() >= self._retry_at_s:
+            self._begin("fetch", record, self._jobs.fetch)
+        elif work == "prepare" and folder is not None:
+            self._begin("prepare", record, lambda job: self._jobs.prepare(job, folder))
+
+    def _begin(self, kind: JobKind, record: Record, work: Callable[[Job], JobDone]) -> None:
+        if record.target is None:
+            return
+        job = Job(kind, record.target)
+        self._job = job
+        self._thread = self._clock.thread(lambda: self._mailbox.post(work(job)), f"updates-{kind}")
+        self._thread.start()
+
+    def _on_stage(self, job: Job, state: State) -> None:
+        with self._ledger.lock:
+            if _wanted(job, self._ledger.record):
+                self._ledger.apply_locked(Reached(state))
+
+    def hear(self, done: JobDone) -> Prepared | None:
+        """Take what a job came to; returns the model that may go live, if it came to one.
+
+        Raises:
+            UpdateRecordError: it cannot be written yet: say it again.
+        """
+        self._job = None
+        if not _wanted(done.job, self._ledger.record) or done.job.stopping.is_set():
+            if done.prepared is not None:
+                self._activator.drop(done.prepared)
+        elif done.failed:
+            self._ledger.apply(Failed(done.failed, done.why))
+        elif done.folder is not None:
+            self._ledger.apply(Reached("VERIFIED"))
+            self._fetched, self._retries = done.folder, 0
+        elif done.prepared is not None:
+            self._ledger.apply(Reached("STAGED"))
+            _remove(self._folder / done.prepared.model.name)
+            return done.prepared
+        else:
+            self._retry_later(done.why)
+        return None
+
+    def _retry_later(self, why: str) -> None:
+        longest_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(self._retries, 20))
+        self._retries += 1
+        self._retry_at_s = self._clock.monotonic_s() + self._rng.uniform(longest_s / 2, longest_s)
+        self._telemetry.count("update_unreachable")
+        log.info("repository is asked again later", why=why)
+
+
+def _wanted(job: Job, record: Record) -> bool:
+    """Whether what a job does is still on the way to what the cart was asked for."""
+    return record.state in WORKING and record.target is not None and record.target.key == job.target.key
+
+
+def _remove(path: Path) -> None:
+    """Delete a download; one that does not go costs room, and is tried again at the next start."""
+    with suppress(OSError):
+        durable.remove(path)

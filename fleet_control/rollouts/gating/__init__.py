@@ -1,0 +1,1 @@
+"""From rows of the warehouse through closed blocks to verdicts."""

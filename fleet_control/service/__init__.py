@@ -1,0 +1,1 @@
+"""`cartwright control`: the controller of rollouts and its API, put together."""

@@ -1,0 +1,1 @@
+"""Stories about the model registry, and carts that fetch from it."""
