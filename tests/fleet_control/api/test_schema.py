@@ -39,7 +39,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def cases(**more: Any) -> Any:
+def cases(**more: Any) -> schemathesis.BaseSchema:
     """Return the schema with the answers that are right."""
     config = schemathesis.Config.from_dict({**CONFIG, **more})
     return schemathesis.openapi.from_dict(described(), config=config)
