@@ -22,10 +22,11 @@ from dashboard.components.rollout_detail import (
 )
 from dashboard.components.rollout_form import draw_form
 from dashboard.components.rollout_links import chosen_rollout, open_list, wants_new
-from dashboard.components.rollout_list import NO_ROLLOUTS, draw_list, load_list
+from dashboard.components.rollout_list import NO_ROLLOUTS, draw_list, draw_new, load_list
 from dashboard.components.rollout_tables import draw_tables
 from dashboard.sources.control import RolloutView
 from dashboard.sources.control_opening import HOW_TO_CONNECT
+from dashboard.state import PanelState
 from dashboard.view_models.rollout_detail import build_stages
 from dashboard.view_models.rollouts import title_of
 
@@ -54,7 +55,7 @@ def draw_overview(context: PageContext, control: PageControl) -> None:
     """Draw the list."""
     page_header("Rollouts", context, SIMULATED if control.simulated else "", counted=False)
     context = replace(context, part="rollouts")
-    panel(
+    state = panel(
         "",
         lambda: load_list(context, control),
         lambda found: draw_list(found, context, control),
@@ -63,6 +64,8 @@ def draw_overview(context: PageContext, control: PageControl) -> None:
         nothing=NO_ROLLOUTS,
         border=False,
     )
+    if state is PanelState.EMPTY:
+        draw_new(control)
 
 
 def draw_one(rollout_id: str, context: PageContext, control: PageControl) -> None:

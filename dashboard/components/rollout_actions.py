@@ -100,8 +100,6 @@ def open_dialog(draft: Draft) -> None:
 
 def _draw_dialog(draft: Draft) -> None:
     if draft.outcome is Outcome.DONE:
-        forget_control()
-        st.session_state[_ANSWER] = draft.said
         st.rerun()
     _draw_consequences(draft)
     if draft.outcome in (Outcome.REFUSED, Outcome.CHANGED):
@@ -137,6 +135,9 @@ def _draw_dialog(draft: Draft) -> None:
 def _confirm(draft: Draft) -> None:
     """Send it; a callback, because the body of a dialog may run more than once for one click."""
     carry_out(draft, page_control().direct, str(st.session_state.get(_REASON) or ""))
+    if draft.outcome is Outcome.DONE:
+        forget_control()
+        st.session_state[_ANSWER] = draft.said
 
 
 def _draw_consequences(draft: Draft) -> None:

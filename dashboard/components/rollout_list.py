@@ -14,7 +14,7 @@ from dashboard.sources.control import VIEWER, ModelView, RolloutView
 from dashboard.state import Outcome
 from dashboard.view_models.rollouts import FILTERS, RolloutRow, build_rows, head_line, kept, status_text
 
-_TABLE, _SHOW = "rollouts_table", "show"
+_TABLE, _SHOW, _FILTER = "rollouts_table", "show", "rollouts_filter"
 _OWNER = "rollout_owner"
 # Strips above the table; more push the table off the screen.
 MOST_STRIPS = 4
@@ -56,9 +56,8 @@ def draw_list(found: Listing, context: PageContext, control: PageControl) -> Non
         _draw_strip(rollout, context, may_pause=may_act)
     with st.container(horizontal=True, vertical_alignment="center"):
         shown = kept(found.rows, _draw_filters(found.rows))
-        if found.role == _OWNER and not control.nameless:
-            st.space("stretch")
-            st.button("New rollout", key="new_rollout", icon=":material/add:", on_click=open_new)
+        st.space("stretch")
+        draw_new(control)
     if not shown:
         st.info("No rollout is in this state.", icon=":material/filter_alt_off:")
         return
@@ -79,18 +78,30 @@ def draw_list(found: Listing, context: PageContext, control: PageControl) -> Non
         st.rerun()
 
 
+def draw_new(control: PageControl) -> None:
+    """Draw the button that opens the form; an owner's."""
+    if control.me().role == _OWNER and not control.nameless:
+        st.button("New rollout", key="new_rollout", icon=":material/add:", on_click=open_new)
+
+
 def _draw_filters(rows: tuple[RolloutRow, ...]) -> str:
+    # Not bound: the URL would hold what is drawn, and that counts.
+    asked = st.query_params.get(_SHOW, "")
     chosen = st.segmented_control(
         "Show",
         list(FILTERS),
-        default="all",
+        default=asked if asked in FILTERS else "all",
         required=True,
         format_func=lambda name: f"{FILTERS[name]} {len(kept(rows, name))}",
-        key=_SHOW,
-        bind="query-params",
+        key=_FILTER,
+        on_change=_keep_filter,
         label_visibility="collapsed",
     )
     return str(chosen or "all")
+
+
+def _keep_filter() -> None:
+    st.query_params[_SHOW] = st.session_state[_FILTER]
 
 
 def _draw_strip(rollout: RolloutView, context: PageContext, *, may_pause: bool) -> None:

@@ -1,5 +1,6 @@
 """Below a rollout's gates: its carts, its timeline, commands to it, and its plan."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,8 @@ _MOST_COMMANDS = 100
 _TABS = ("Carts", "Timeline", "Commands", "Plan")
 _STATUSES, _STORE, _PAGES, _TIMELINE = "cart_statuses", "cart_store", "cart_pages", "timeline_until"
 ALL_STORES = ""
+POOL = "pool"
+_IN_STAGES = tuple(status for status in CARTS if status != POOL)
 
 
 def draw_tables(rollout: RolloutView, context: PageContext, control: PageControl) -> None:
@@ -42,7 +45,7 @@ def draw_tables(rollout: RolloutView, context: PageContext, control: PageControl
 
 
 def _draw_carts_tab(rollout: RolloutView, context: PageContext, control: PageControl) -> None:
-    present = {s for stage in rollout.stages for s, n in stage.counts.items() if n}
+    counts = _counts(rollout)
     names = _store_names(rollout, context)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         store = st.selectbox(
@@ -54,16 +57,17 @@ def _draw_carts_tab(rollout: RolloutView, context: PageContext, control: PageCon
         )
         statuses = st.pills(
             "Status",
-            [status for status in CARTS if status in present],
+            [status for status in CARTS if counts.get(status)],
             selection_mode="multi",
-            format_func=lambda s: f"{CARTS[s]} {sum(stage.counts.get(s, 0) for stage in rollout.stages)}",
+            format_func=lambda s: f"{CARTS[s]} {counts[s]:,}" if s in counts else CARTS[s],
             key=_STATUSES,
         )
     # A page is the cart after which it begins; another filter begins anew.
     asked = (rollout.id, tuple(statuses), store)
     known, pages = st.session_state.get(_PAGES, (None, [""]))
     pages = pages if known == asked else [""]
-    wanted = (tuple(statuses), store or None, pages[-1])
+    # Controls are most carts at first, and nothing happens to them: they are shown when asked for.
+    wanted = (tuple(statuses) or _IN_STAGES, store or None, pages[-1])
     panel(
         "",
         partial(_load_carts, rollout, context, control, asked=wanted),
@@ -71,8 +75,15 @@ def _draw_carts_tab(rollout: RolloutView, context: PageContext, control: PageCon
         context=_at(context, "carts", asked, pages[-1]),
         key="rollout_carts",
         border=False,
-        nothing="No cart of a stage that has begun matches. Carts without the model are its controls.",
+        nothing="No cart matches. Carts that are in no stage yet are its controls.",
     )
+
+
+def _counts(rollout: RolloutView) -> Counter[str]:
+    counts = Counter({POOL: rollout.pool})
+    for stage in rollout.stages:
+        counts.update(stage.counts)
+    return counts
 
 
 def _at(context: PageContext, *part: object) -> PageContext:

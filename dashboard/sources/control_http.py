@@ -30,7 +30,8 @@ T = TypeVar("T")
 _CONNECT_S, _READ_S = 1.5, 5.0
 # For a whole answer. A command may wait for a database; it is sent again with its key if nobody answers.
 _ANSWER_S = 10.0
-_MOST_BYTES = 16 * 1024 * 1024
+# The fleet is the largest answer: 100,000 carts are about 25 MB.
+_MOST_BYTES = 64 * 1024 * 1024
 # After a failure readings fail at once for so long: a page of seven panels must not wait seven times.
 _AWAY_S = 2.0
 _MOST_ROLLOUTS = 200

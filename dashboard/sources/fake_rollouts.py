@@ -206,12 +206,16 @@ def _end(status: str, baked: datetime, bake_h: float) -> datetime | None:
 
 
 def carts_of(rollout: RolloutView) -> list[CartView]:
-    """Return the carts of the stages that have begun, by id; what is not told stays in the pool."""
+    """Return the carts by id; those that no stage has drawn are in the pool."""
     drawn, found = iter(fleet()), list[CartView]()
     for stage in rollout.stages:
         spread = [status for status, n in stage.counts.items() for _ in range(n)]
         picked = islice(drawn, len(spread))
         found += [_cart(rollout, stage, one, status) for one, status in zip(picked, spread, strict=True)]
+    found += [
+        CartView(store, cart, "pool", hardware, running=rollout.baseline, changed_at=rollout.created_at)
+        for store, cart, hardware in drawn
+    ]
     return sorted(found, key=lambda view: view.cart)
 
 

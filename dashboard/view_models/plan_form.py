@@ -16,6 +16,15 @@ from dashboard.errors import PlanDraftError
 
 # As the API: a plan is written by hand; more is a mistake or an attack.
 MOST_BYTES = 256 * 1024
+# A plan has six. Deeper ones take minutes to read.
+MOST_LEVELS = 32
+_OPENING = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -182,9 +191,7 @@ def plan_of_yaml(text: str) -> dict[str, Any]:
     if not text.strip():
         raise PlanDraftError("Paste a plan first.")
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
-            # A few lines of aliases can stand for gigabytes.
-            raise PlanDraftError("Aliases (*name) are not allowed in a plan.")
+        _check_tokens(text)
         tree = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
@@ -194,6 +201,17 @@ def plan_of_yaml(text: str) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise PlanDraftError("A plan is a list of names and values, such as `rollout: autumn`.")
     return sendable(tree)
+
+
+def _check_tokens(text: str) -> None:
+    depth = 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.AliasToken):
+            # A few lines of aliases can stand for gigabytes.
+            raise PlanDraftError("Aliases (*name) are not allowed in a plan.")
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > MOST_LEVELS:
+            raise PlanDraftError("This is not a plan: it is nested too deeply.")
 
 
 def sendable(plan: dict[str, Any]) -> dict[str, Any]:

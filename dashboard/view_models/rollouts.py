@@ -189,6 +189,6 @@ _UNIT = re.compile(r"(?<=\d) (?=(%|h|min|d|s|carts?|points?)\b|%)")
 
 
 def escaped(text: str) -> str:
-    """Return words so that Markdown shows them as they are, and no line ends between a number and its unit."""
+    """Return words so that Markdown shows them as they are; a number stays on one line with its unit."""
     kept_together = _UNIT.sub("\N{NO-BREAK SPACE}", text)
     return "".join(f"\\{char}" if char in _MARKDOWN else char for char in kept_together)
