@@ -11,7 +11,7 @@ from fleet_control.errors import ControlSettingError
 URL_ENV = "CARTWRIGHT_CONTROL"
 TOKEN_ENV = "CARTWRIGHT_CONTROL_TOKEN"  # noqa: S105  # the variable's name
 TOKEN_FILE_ENV = "CARTWRIGHT_CONTROL_TOKEN_FILE"  # noqa: S105
-DEFAULT_URL = "http://127.0.0.1:9104"
+DEFAULT_URL = "http://127.0.0.1:9103"
 # A token has 47 characters; a file that is longer holds something else.
 _MAX_TOKEN_CHARACTERS = 512
 

@@ -249,6 +249,8 @@ def test_a_database_that_is_away_is_said_and_not_guessed_about(desk: Desk) -> No
     """503, when to ask again, and not ready; alive all the same."""
 
     class Away:
+        """No database."""
+
         def __getattr__(self, name: str) -> Any:
             raise StoreError("the database of rollouts does not answer")
 
@@ -266,6 +268,8 @@ def test_a_fault_of_ours_tells_nothing_and_has_the_same_shape(desk: Desk) -> Non
     """What broke is for the log."""
 
     class Broken:
+        """A fault."""
+
         def __getattr__(self, name: str) -> Any:
             raise ValueError("a secret detail")
 

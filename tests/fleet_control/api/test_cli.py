@@ -346,7 +346,7 @@ def test_the_token_is_in_no_representation() -> None:
     """Tracebacks and logs show none."""
     made = connection({"CARTWRIGHT_CONTROL_TOKEN": "cwt_secret"}, url=None, token_file=None)
 
-    assert made.url == "http://127.0.0.1:9104"
+    assert made.url == "http://127.0.0.1:9103"
     assert "secret" not in repr(made)
 
 

@@ -110,10 +110,13 @@ def test_evidence_is_shown_in_numbers_that_json_has(desk: Desk) -> None:
     bring_to(replaced, RolloutStatus.RUNNING)
 
     class Knowing:
+        """Gates that know something."""
+
         def __getattr__(self, name: str) -> Any:
             return getattr(replaced.control, name)
 
         def evidence(self, rollout_id: str) -> tuple[GateReading, ...]:
+            """Return it."""
             assert rollout_id == "autumn"
             return (reading, replace(reading, e_value=None, interval=None, canary=None, history=()))
 

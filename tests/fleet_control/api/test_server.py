@@ -109,9 +109,11 @@ def test_a_body_that_never_ends_is_given_up() -> None:
     sent: list[Any] = []
 
     async def served(*_: Any) -> None:
+        """Work."""
         pytest.fail("nobody may work on half a body")
 
     async def receive() -> dict[str, Any]:
+        """Give half a body."""
         if not sent:
             sent.append(None)
             return {"type": "http.request", "body": b"{", "more_body": True}
@@ -119,6 +121,7 @@ def test_a_body_that_never_ends_is_given_up() -> None:
         raise AssertionError
 
     async def send(message: Any) -> None:
+        """Take an answer."""
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
@@ -167,10 +170,13 @@ def test_slow_reads_do_not_stand_in_the_way_of_a_pause(desk: Desk) -> None:
     freed, entered = threading.Event(), threading.Semaphore(0)
 
     class Hanging:
+        """A warehouse that hangs."""
+
         def __getattr__(self, name: str) -> Any:
             return getattr(scene.control, name)
 
         def evidence(self, _: str) -> tuple[()]:
+            """Hang."""
             entered.release()
             assert freed.wait(60)
             return ()
