@@ -19,7 +19,6 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from fleet_control.ingest.addresses import BrokerAddress
 from fleet_control.ingest.outbox import WakePipe
@@ -55,7 +54,7 @@ class Terms(NamedTuple):
         client_id: As the broker knows it; two of one name push each other out.
         filters: Topic filters, subscribed with QoS 1.
         persistent: The broker keeps messages while the link is away, and each is acknowledged by hand.
-            Otherwise it begins clean, and a message keeps the retain flag of its publisher (MQTT 5).
+            Otherwise it begins clean.
         paho_window: Messages sent and not acknowledged; paho holds back the rest, and looks through all of
             them at each answer. 0: whoever inherits keeps to `_window` instead.
     """
@@ -67,13 +66,21 @@ class Terms(NamedTuple):
 
 
 class Incoming(NamedTuple):
-    """One PUBLISH as received; the packet id is 0 where there is nothing to acknowledge."""
+    """One PUBLISH as received.
+
+    Attributes:
+        topic: Where.
+        payload: What.
+        packet_id: 0 where there is nothing to acknowledge.
+        again: It may have come before.
+        replayed: It was retained before the subscription.
+    """
 
     topic: str
     payload: bytes
     packet_id: int
     again: bool
-    retain: bool
+    replayed: bool
 
 
 class MqttLink:
@@ -283,13 +290,6 @@ class MqttLink:
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
         return {"clean_start": not self._terms.persistent, "properties": properties}
 
-    def _subscribe(self, client: paho.Client) -> None:
-        if self._protocol == paho.MQTTv5:
-            options = SubscribeOptions(qos=1, retainAsPublished=not self._terms.persistent)
-            client.subscribe([(topic, options) for topic in self._terms.filters])
-        else:
-            client.subscribe([(topic, 1) for topic in self._terms.filters])
-
     def _on_connect(
         self, client: paho.Client, _data: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
@@ -302,7 +302,7 @@ class MqttLink:
         # A broker of MQTT 5 cuts the line of whoever sends more than it wants to have open.
         self._window = getattr(properties, "ReceiveMaximum", MAX_WINDOW)
         _log.info("connected", broker=str(self._address), session_present=flags.session_present)
-        self._subscribe(client)
+        client.subscribe([(topic, 1) for topic in self._terms.filters])
         if flags.session_present:
             # The old subscription holds, and SUBACK comes only behind everything the broker kept for us.
             self._become_ready()
@@ -330,7 +330,7 @@ class MqttLink:
                 bytes(message.payload),
                 message.mid if message.qos else 0,
                 again=message.dup,
-                retain=message.retain,
+                replayed=message.retain,
             )
         )
 

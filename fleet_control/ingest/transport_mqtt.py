@@ -109,7 +109,7 @@ class MqttTransport(MqttLink):
                 self._clock_ms(),
                 AckToken(self._epoch, message.packet_id),
                 redelivered=message.again,
-                retained=message.retain,
+                retained=message.replayed,
             )
         )
         self._observer.message_received()

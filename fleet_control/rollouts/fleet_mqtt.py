@@ -6,6 +6,7 @@ later connection on its own: by then another controller may have said something 
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
@@ -38,6 +39,9 @@ FILTERS = (f"{PREFIX}/+/+/state", f"{PREFIX}/+/+/upd", PERMIT_FILTER)
 MAX_IN_FLIGHT = 2_000
 # Reports that wait for the engine. When it is away for long the oldest are dropped: telemetry proves anyway.
 MAX_REPORTS = 200_000
+# The broker replays the states of all carts after the subscription, and does not say when it is through.
+# Lower, and a stage may be drawn from a part of the fleet; higher, and a controller starts later.
+QUIET_S = 1.0
 
 
 class MqttFleet(MqttLink):
@@ -69,19 +73,28 @@ class MqttFleet(MqttLink):
         self._reports: deque[CartReport] = deque(maxlen=MAX_REPORTS)
         self._permits: dict[str, Permit] = {}
         self._tellings = Tellings()
+        self._complete = threading.Event()
+        self._replayed_s = 0.0
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
         self._begin()
 
-    def carts(self) -> Mapping[str, CartSighting]:
-        """Return all carts that have ever been born, by id; none before the first connection is ready.
+    def is_ready(self) -> bool:
+        """Tell whether it is connected and all carts are known."""
+        return self._complete.is_set() and super().is_ready()
 
-        mosquitto sends what is retained before it acknowledges the subscription. Half of it would show a
-        cart that has moved in the store that it left.
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Return whether it is connected and all carts are known, at the latest after the time-out."""
+        return self._complete.wait(timeout_s) and super().is_ready()
+
+    def carts(self) -> Mapping[str, CartSighting]:
+        """Return all carts that have ever been born, by id; none before it was ready for the first time.
+
+        A part of them would do harm: a cart that has moved would show in the store that it left.
         """
         with self._lock:
-            if self._stale and self.is_ready():
+            if self._stale and self._complete.is_set():
                 self._sightings, self._stale = inventory.sightings(self._known), False
             return self._sightings
 
@@ -110,7 +123,7 @@ class MqttFleet(MqttLink):
             BrokerRefusedError: the broker does not take the first of them from this account (MQTT 5; an older
                 one says nothing).
         """
-        if not self.is_ready():
+        if not super().is_ready():
             raise BrokerUnreachableError(str(self._address), self.why_not_ready())
         telling = Telling([_message(order) for order in orders])
         self._tellings.put(telling)
@@ -132,10 +145,13 @@ class MqttFleet(MqttLink):
             self._permits.clear()
 
     def _changed(self, *, ready: bool) -> None:
+        self._replayed_s = time.monotonic()
         if not ready:
             self._tellings.lost()
 
     def _send(self) -> None:
+        if not self._complete.is_set() and time.monotonic() - self._replayed_s > QUIET_S:
+            self._complete.set()
         window = min(MAX_IN_FLIGHT, self._window)
         while message := self._tellings.take(window):
             telling, index, topic, payload = message
@@ -168,25 +184,17 @@ class MqttFleet(MqttLink):
                 self._permits.pop(message.topic.split("/")[3], None)
 
     def _take_state(self, message: Incoming) -> None:
+        if message.replayed:
+            self._replayed_s = time.monotonic()
         if not message.payload:
-            self._forget(message)
+            # A cart tries its account, or its owner clears its state: our next start tells them apart.
             return
         state = decode_state(message.topic, message.payload)
         with self._lock:
-            known = inventory.seen(
-                self._known.get(state.cart), state, self._now_ms(), replayed=not self.is_ready()
-            )
+            before = self._known.get(state.cart)
+            known = inventory.seen(before, state, self._now_ms(), replayed=message.replayed)
             if known is not None:
                 self._known[state.cart] = known
-                self._stale = True
-
-    def _forget(self, message: Incoming) -> None:
-        """Forget a cart whose owner cleared its retained state; one that only tries its account stays."""
-        store, cart = message.topic.split("/")[2:4]
-        with self._lock:
-            known = self._known.get(cart)
-            if message.retain and known is not None and known.sighting.store == store:
-                del self._known[cart]
                 self._stale = True
 
     def _take_step(self, message: Incoming) -> None:
