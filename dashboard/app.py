@@ -83,9 +83,16 @@ page = st.navigation(
             icon=":material/insights:",
             help="What looks different from a store's own past? Light, sharpness, confidence and more.",
         ),
+        st.Page(
+            "app_pages/rollouts.py",
+            title="Rollouts",
+            icon=":material/rocket_launch:",
+            help="Which models are on their way, how far, and does anything have to be stopped?",
+        ),
     ]
 )
-draw_filters(page_context())
+# Rollouts are shown whole.
+draw_filters(page_context(), used=page.title != "Rollouts")
 if _oidc_configured():
     st.sidebar.button("Log out", icon=":material/logout:", type="tertiary", on_click=st.logout)
 page.run()

@@ -10,11 +10,14 @@ Rules, first match wins:
 Streamlit's cookie outlives the token and Streamlit does not look at `exp`, so rule 1 does.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+# Of an e-mail address, as the control API takes it: nothing in it can end a header or mislead a log.
+_EMAIL = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9.-]{1,189}")
 # Whoever sends one of these is a proxy: the real viewer may be anywhere.
 _PROXY_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip")
 
@@ -56,6 +59,19 @@ def _logged_in(claims: Mapping[str, object], now_s: float) -> bool:
         return False
     expires = claims.get("exp")
     return not isinstance(expires, int | float) or expires > now_s
+
+
+def person_of(claims: Mapping[str, object]) -> str | None:
+    """Return the e-mail address of whoever is logged in; None without one that the provider vouches for.
+
+    It goes into a header and into the audit log.
+    """
+    email = claims.get("email")
+    # Some providers leave the claim out, some write it as text.
+    doubted = str(claims.get("email_verified", True)).lower() == "false"
+    if not claims.get("is_logged_in") or doubted or not isinstance(email, str):
+        return None
+    return email if _EMAIL.fullmatch(email) else None
 
 
 def is_local(server_address: str | None, headers: Mapping[str, str]) -> bool:

@@ -5,7 +5,9 @@ DashboardError
 │   ├── SourceTimeoutError     not within the time allowed
 │   ├── SourceUnavailableError nobody answered
 │   └── SourceRefusedError     it understood and said no
-└── TargetError                CARTWRIGHT_WAREHOUSE makes no sense
+├── TargetError                CARTWRIGHT_WAREHOUSE or CARTWRIGHT_CONTROL makes no sense
+│   └── NotConnectedError      CARTWRIGHT_CONTROL is not set: this dashboard watches only
+└── PlanDraftError             what was typed is no rollout plan
 """
 
 
@@ -38,8 +40,24 @@ class SourceUnavailableError(SourceError):
 
 
 class SourceRefusedError(SourceError):
-    """It understood the question and refused it."""
+    """It understood the question and refused it.
+
+    Attributes:
+        status: Of HTTP, where it was asked that way.
+    """
+
+    def __init__(self, source: str, question: str, sentence: str, status: int | None = None) -> None:
+        super().__init__(source, question, sentence)
+        self.status = status
 
 
 class TargetError(DashboardError):
-    """The warehouse's address makes no sense; the message is for people."""
+    """An address makes no sense; the message is for people."""
+
+
+class NotConnectedError(TargetError):
+    """No control API is configured."""
+
+
+class PlanDraftError(DashboardError):
+    """What was typed is no rollout plan; the message is for people."""

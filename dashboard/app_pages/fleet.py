@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard import formats
 from dashboard.charts.frame import Chart
+from dashboard.charts.marks import with_marks
 from dashboard.charts.timeline import MAX_SERIES, share_course
 from dashboard.components.cards import draw_chart, export_button
 from dashboard.components.columns import STORE_COLUMNS, store_table
@@ -12,7 +13,7 @@ from dashboard.components.figures import UNCONTRADICTED, draw_key_figures
 from dashboard.components.filters import open_store
 from dashboard.components.header import page_header
 from dashboard.components.live import live
-from dashboard.components.loading import load_key_figures, load_store_rows
+from dashboard.components.loading import load_key_figures, load_marks, load_store_rows
 from dashboard.components.panel import outcome_of, panel
 from dashboard.state import Outcome
 from dashboard.view_models.counts import MIN_EVENTS, course
@@ -71,7 +72,12 @@ def load_courses(context: PageContext) -> Outcome[Chart]:
         if row.counts.item_events
     ]
     return outcome_of(
-        share_course(series, context.window, context.look),
+        with_marks(
+            share_course(series, context.window, context.look),
+            load_marks(context),
+            context.window,
+            context.look,
+        ),
         (events,),
         data_until=rows.data_until,
         rows=len(series),

@@ -93,6 +93,10 @@ class CachedSource:
         """See `WarehouseSource`."""
         return _ask(self._target, "recent_events", window, scope, limit)
 
+    def rollout_marks(self, window: Window, scope: Scope) -> Reading:
+        """See `WarehouseSource`."""
+        return _ask(self._target, "rollout_marks", window, scope)
+
     def latency(self, window: Window, scope: Scope) -> Reading:
         """See `WarehouseSource`."""
         return _ask(self._target, "latency", window, scope)

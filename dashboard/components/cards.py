@@ -82,6 +82,11 @@ def draw_chart(chart: Chart, context: PageContext, key: str) -> None:
     st.plotly_chart(chart.figure, key=f"chart_{key}", config=_NO_TOOLBAR, alt=chart.alt or chart.caption)
 
 
+def draw_plain(chart: Chart, key: str) -> None:
+    """Draw a small chart whose caption holds all its numbers."""
+    st.plotly_chart(chart.figure, key=f"chart_{key}", config=_NO_TOOLBAR, alt=chart.alt)
+
+
 def chart_panel(
     title: str,
     load: Callable[[], Outcome[Chart]],

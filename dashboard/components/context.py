@@ -25,7 +25,17 @@ ALL = ""
 
 @dataclass(frozen=True, slots=True)
 class PageContext:
-    """One look at the world: everything a page draws belongs to the same moment."""
+    """One look at the world: everything a page draws belongs to the same moment.
+
+    Attributes:
+        now: That moment.
+        time_range: As chosen.
+        window: What that means now.
+        scope: What the filters leave.
+        look: How to draw.
+        source: The warehouse.
+        part: What else was asked for: the rollout, and the filters of its tables.
+    """
 
     now: datetime
     time_range: TimeRange
@@ -33,6 +43,7 @@ class PageContext:
     scope: Scope
     look: Look
     source: WarehouseSource
+    part: Hashable = None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -42,7 +53,7 @@ class PageContext:
     @property
     def filters(self) -> Hashable:
         """What was asked for, without the time: answers under equal filters may replace each other."""
-        return self.time_range.key, self.scope
+        return self.time_range.key, self.scope, self.part
 
 
 def page_context() -> PageContext:

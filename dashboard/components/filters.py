@@ -11,8 +11,13 @@ from dashboard.timeframe import DEFAULT_RANGE, RANGES, window_of
 _WISH = "wished_filters"
 
 
-def draw_filters(context: PageContext) -> None:
-    """Draw the filters; their values are in the session, under the same names as in the URL."""
+def draw_filters(context: PageContext, *, used: bool = True) -> None:
+    """Draw the filters; their values are in the session, under the same names as in the URL.
+
+    Args:
+        context: Of the page.
+        used: Whether the page heeds them; if not, they wait for the next page that does.
+    """
     stores = _stores(context)
     _accept_wish()
     with st.sidebar:
@@ -24,6 +29,7 @@ def draw_filters(context: PageContext) -> None:
             key=RANGE,
             bind="query-params",
             width="stretch",
+            disabled=not used,
         )
         st.selectbox(
             "Store",
@@ -31,6 +37,7 @@ def draw_filters(context: PageContext) -> None:
             format_func=lambda s: stores.get(s, "All stores"),
             key=STORE,
             bind="query-params",
+            disabled=not used,
         )
         models = _models(context)
         st.selectbox(
@@ -39,6 +46,7 @@ def draw_filters(context: PageContext) -> None:
             format_func=lambda m: formats.short_version(m) if m else "All versions",
             key=MODEL,
             bind="query-params",
+            disabled=not used,
             help="The first eight digits of the model's digest; newest first.",
         )
         st.segmented_control(

@@ -8,8 +8,15 @@ from dashboard.errors import DashboardError
 from dashboard.view_models import cells
 
 
-def page_header(title: str, context: PageContext, subtitle: str = "") -> None:
-    """Draw the header; a warehouse that does not answer costs the freshness line, not the page."""
+def page_header(title: str, context: PageContext, subtitle: str = "", *, counted: bool = True) -> None:
+    """Draw the header; a warehouse that does not answer costs the freshness line, not the page.
+
+    Args:
+        title: Of the page.
+        context: Of the page.
+        subtitle: What else to say below it.
+        counted: Whether the page shows what the warehouse counted, and so depends on how fresh that is.
+    """
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         badge = " :violet-badge[:material/science: Simulated data]" if _simulated(context) else ""
         st.title(f"{title}{badge}", width="content", anchor=False, help=_SIMULATED_HELP if badge else None)
@@ -17,7 +24,7 @@ def page_header(title: str, context: PageContext, subtitle: str = "") -> None:
         with st.popover("Link", icon=":material/link:", type="tertiary"):
             st.caption("This view, with its filters and time range:")
             st.code(_link(), language=None, wrap_lines=True)
-    parts = [subtitle, _freshness(context), f"times in {context.zone.key}"]
+    parts = [subtitle, _freshness(context) if counted else "", f"times in {context.zone.key}"]
     line = " · ".join(part for part in parts if part)
     st.caption(f"{line[:1].upper()}{line[1:]}")
 

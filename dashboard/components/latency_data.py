@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from dashboard import formats
 from dashboard.charts.frame import Chart
 from dashboard.charts.latency import latency_course, percentile_ranges
+from dashboard.charts.marks import with_marks
 from dashboard.components.context import PageContext
-from dashboard.components.loading import heard_until, names_of_stores
+from dashboard.components.loading import heard_until, load_marks, names_of_stores
 from dashboard.components.panel import outcome_of
 from dashboard.histograms import percentiles
 from dashboard.state import Outcome
@@ -40,6 +41,7 @@ def load_course(context: PageContext, choice: Choice) -> Outcome[Chart]:
     reading = context.source.latency_series(context.window, context.scope, choice.stage)
     points = build_course(reading.frame, context.window.steps())
     chart = latency_course(points, context.window, choice.line_ms, context.look)
+    chart = with_marks(chart, load_marks(context), context.window, context.look)
     return outcome_of(chart, (reading,), data_until=heard_until(context), rows=percentiles(reading.frame).n)
 
 

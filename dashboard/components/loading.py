@@ -8,6 +8,7 @@ import pandas as pd
 from dashboard import formats
 from dashboard.components.context import PageContext, store_names
 from dashboard.components.panel import STALE_AFTER, outcome_of
+from dashboard.errors import DashboardError
 from dashboard.sources.protocol import Scope
 from dashboard.state import Outcome
 from dashboard.view_models.fleet import (
@@ -18,6 +19,7 @@ from dashboard.view_models.fleet import (
     build_store_rows,
 )
 from dashboard.view_models.latency import build_course
+from dashboard.view_models.marks import Mark, build_marks
 
 
 def load_key_figures(context: PageContext) -> Outcome[KeyFigures]:
@@ -77,6 +79,14 @@ def newest_sign(carts: pd.DataFrame) -> datetime | None:
     if carts.empty:
         return None
     return pd.to_datetime(carts["last_seen_at"], utc=True).max().to_pydatetime()
+
+
+def load_marks(context: PageContext) -> tuple[Mark, ...] | None:
+    """Load what happened to rollouts; None where the warehouse has no answer: the chart matters more."""
+    try:
+        return build_marks(context.source.rollout_marks(context.window, context.scope).frame)
+    except DashboardError:
+        return None
 
 
 def heard_until(context: PageContext) -> datetime | None:

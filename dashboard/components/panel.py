@@ -8,10 +8,11 @@ import streamlit as st
 import structlog
 
 from dashboard import formats
+from dashboard.components.cached_control import forget_control
 from dashboard.components.cached_source import forget_answers
 from dashboard.components.context import ALL, MODEL, RANGE, STORE, PageContext
 from dashboard.components.memory import PanelMemory
-from dashboard.errors import DashboardError, SourceError
+from dashboard.errors import DashboardError, SourceError, SourceRefusedError
 from dashboard.sources.protocol import Reading
 from dashboard.state import Outcome, PanelState, panel_state
 from dashboard.timeframe import DEFAULT_RANGE
@@ -79,7 +80,7 @@ def panel(
             if state is PanelState.ERROR:
                 _draw_error(outcome, context, key)
             elif state is PanelState.EMPTY:
-                _draw_empty(nothing, key)
+                _draw_empty(nothing, key, context)
             else:
                 _draw_value(render, outcome, state, key)
     return state
@@ -91,9 +92,8 @@ def _load(load: Callable[[], Outcome[T]], context: PageContext, key: str) -> Out
         return memory.succeeded(key, context.filters, load())
     except SourceError as error:
         _LOG.warning("panel_source_failed", panel=key, source=error.source, question=error.question)
-        return memory.failed(
-            key, context.filters, f"{error.source} did not answer: {error.sentence}", context.now
-        )
+        verb = "refused" if isinstance(error, SourceRefusedError) else "did not answer"
+        return memory.failed(key, context.filters, f"{error.source} {verb}: {error.sentence}", context.now)
     except DashboardError as error:
         return memory.failed(key, context.filters, str(error), context.now)
     except Exception:  # noqa: BLE001  # a bug in one panel must not take the page with it
@@ -125,11 +125,18 @@ def _draw_error(outcome: Outcome[Any], context: PageContext, key: str) -> None:
         f"{outcome.failure.what} Failing since {since}. Other panels load on their own.",
         icon=":material/cloud_off:",
     )
-    st.button("Retry", key=f"retry_{key}", icon=":material/refresh:", on_click=forget_answers)
+    st.button("Retry", key=f"retry_{key}", icon=":material/refresh:", on_click=_forget)
 
 
-def _draw_empty(nothing: str, key: str) -> None:
+def _forget() -> None:
+    forget_answers()
+    forget_control()
+
+
+def _draw_empty(nothing: str, key: str, context: PageContext) -> None:
     st.info(nothing, icon=":material/filter_alt_off:")
+    if context.part is not None:
+        return
     set_by_hand = st.session_state.get(RANGE, DEFAULT_RANGE) != DEFAULT_RANGE
     if st.session_state.get(STORE) or st.session_state.get(MODEL) or set_by_hand:
         st.button("Clear filters", key=f"clear_{key}", on_click=clear_filters)

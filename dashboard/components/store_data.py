@@ -4,9 +4,10 @@ from datetime import timedelta
 
 from dashboard.charts.drift import camera_days
 from dashboard.charts.frame import Chart
+from dashboard.charts.marks import with_marks
 from dashboard.charts.timeline import store_timeline
 from dashboard.components.context import PageContext
-from dashboard.components.loading import heard_until, in_scope, newest_sign
+from dashboard.components.loading import heard_until, in_scope, load_marks, newest_sign
 from dashboard.components.panel import outcome_of
 from dashboard.state import Outcome
 from dashboard.timeframe import RANGES, window_of
@@ -34,7 +35,12 @@ def load_timeline(context: PageContext) -> Outcome[Chart]:
     events = context.source.event_series(context.window, context.scope)
     points = course(events.frame, context.window.steps())
     return outcome_of(
-        store_timeline(points, context.window, context.look),
+        with_marks(
+            store_timeline(points, context.window, context.look),
+            load_marks(context),
+            context.window,
+            context.look,
+        ),
         (events,),
         data_until=heard_until(context),
         rows=len(events.frame),

@@ -10,6 +10,7 @@ import pandas as pd
 from dashboard.errors import SourceUnavailableError
 from dashboard.sources import fake_world as world
 from dashboard.sources.fake_drift import cart_signal_rows, signal_bin_rows
+from dashboard.sources.fake_rollouts import MARK_COLUMNS, mark_rows
 from dashboard.sources.fake_vitals import engine_rows, vital_rows
 from dashboard.sources.protocol import Reading, Scope
 from dashboard.timeframe import Comparison, Window
@@ -114,6 +115,14 @@ class FakeWarehouse:
             at -= timedelta(seconds=float(rng.exponential(70.0)))
             rows.append(_event_row(rng, store_ix, at))
         return self._read(pd.DataFrame(rows, columns=_EVENT_COLUMNS))
+
+    def rollout_marks(self, window: Window, scope: Scope) -> Reading:
+        """See `WarehouseSource`."""
+        rows = [] if self._condition is Condition.EMPTY else mark_rows(self._clock())
+        frame = pd.DataFrame(rows, columns=MARK_COLUMNS)
+        del scope  # every simulated rollout is for all stores
+        inside = [window.start <= at < window.end for at in frame["at"]]
+        return self._read(frame[inside])
 
     def latency(self, window: Window, scope: Scope) -> Reading:
         """See `WarehouseSource`."""

@@ -102,6 +102,10 @@ class WarehouseSource(Protocol):
         """
         ...
 
+    def rollout_marks(self, window: Window, scope: Scope) -> Reading:
+        """Return what happened to rollouts: at, rollout_id, kind, stage (its name), model_digest, reason."""
+        ...
+
     def latency(self, window: Window, scope: Scope) -> Reading:
         """Return merged histograms: store_id, model_digest, stage, bucket, n.
 

@@ -77,6 +77,10 @@ class CatalogueWarehouse:
         """See `WarehouseSource`."""
         return self._ask(ask.RecentEvents(window.start, window.end, limit, _stores(scope), _models(scope)))
 
+    def rollout_marks(self, window: Window, scope: Scope) -> Reading:
+        """See `WarehouseSource`."""
+        return self._ask(ask.RolloutMarks(window.start, window.end, _stores(scope)))
+
     def latency(self, window: Window, scope: Scope) -> Reading:
         """See `WarehouseSource`."""
         entry = ask.Latency if window.hourly else ask.LatencyRecent

@@ -39,7 +39,8 @@ _log = structlog.get_logger(__name__)
 PREFIX = "cwt_"
 # A file with more is a mistake; it is read into memory whole.
 MAX_FILE_BYTES = 1 << 20
-MAX_EMAIL_CHARACTERS = 254
+# Of an e-mail address; nothing in it can be mistaken for something else in a log.
+PERSON_PATTERN = r"^[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9.-]{1,189}$"
 _RANK = {Role.VIEWER: 0, Role.ON_CALL: 1, Role.OWNER: 2}
 
 TokenName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}\Z")]

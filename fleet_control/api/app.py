@@ -3,7 +3,7 @@
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from fleet_control.api import routes_act, routes_read
 from fleet_control.api.body_limit import BodyLimit
+from fleet_control.api.documented import known_parameters, operations
 from fleet_control.api.failures import Failure, failure_of, invalid
 from fleet_control.api.metrics import Timed
 from fleet_control.api.parts import Parts, PartsOf
@@ -54,8 +55,8 @@ def create_app(parts: Parts) -> FastAPI:
         responses=_REFUSALS,
     )
     app.state.parts = parts
-    app.include_router(routes_read.router)
-    app.include_router(routes_act.router)
+    for router in (routes_read.router, routes_act.router):
+        app.include_router(router, dependencies=[Depends(known_parameters)])
     _add_checks(app)
     _add_failures(app)
     _add_plan_schema(app)
@@ -66,7 +67,7 @@ def create_app(parts: Parts) -> FastAPI:
 
 def _add_checks(app: FastAPI) -> None:
     @app.get("/live", tags=["checks"], response_class=PlainTextResponse, responses={})
-    def live() -> str:
+    async def live() -> str:
         """Say that the process answers."""
         return "live\n"
 
@@ -103,9 +104,13 @@ def _add_failures(app: FastAPI) -> None:
         return _answer(invalid(error.errors()))
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == 405 and (methods := operations(request)):
+            # The router names those of one route, and a path may have two.
+            headers["Allow"] = ", ".join(sorted(method.upper() for method in methods))
         code = _CODES.get(error.status_code, "bad_request")
-        return _answer(Failure(error.status_code, code, str(error.detail), headers=error.headers or {}))
+        return _answer(Failure(error.status_code, code, str(error.detail), headers=headers))
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:

@@ -1,19 +1,23 @@
 """What the routes share: who asks, and whom they ask."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Header, Path, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from fleet_control.api import asked
-from fleet_control.api.access import MAX_EMAIL_CHARACTERS, AccessFile, Caller
+from fleet_control.api.access import PERSON_PATTERN, AccessFile, Caller
 from fleet_control.api.metrics import ControlMetrics
 from fleet_control.rollouts.ports import Control
 
 # Entries of the log and carts on one page: an answer stays below a few megabytes.
 MAX_PAGE = 1_000
+# Threads of their own for actions: a pause never waits behind slow reads, which share the others.
+ACTING_THREADS = 16
+PERSON_HEADER = "X-Cartwright-Person"
 # A key that is short is a key that somebody else has, too: it is kept for ever.
 KEY_PATTERN = r"^[A-Za-z0-9._:-]{8,128}$"
 
@@ -29,38 +33,45 @@ class Parts:
         access: Knows who calls.
         metrics: Count.
         not_ready: Returns why the service is not ready; empty if it is.
+        acting: Threads in which actions are carried out.
     """
 
     control: Control
     access: AccessFile
     metrics: ControlMetrics
     not_ready: Callable[[], str]
+    acting: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ACTING_THREADS))
 
 
-def parts_of(request: Request) -> Parts:
+async def parts_of(request: Request) -> Parts:
     """Return what the API of a request is made of."""
     parts: Parts = request.app.state.parts
     return parts
 
 
-def signed_in(
+async def signed_in(
+    request: Request,
     parts: Annotated[Parts, Depends(parts_of)],
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
-    person: Annotated[
-        str | None,
+    _: Annotated[
+        str,
         Header(
-            alias="X-Cartwright-Person",
-            max_length=MAX_EMAIL_CHARACTERS,
+            alias=PERSON_HEADER,
+            # Said and not checked here: whoever has no token is told that first.
+            json_schema_extra={"pattern": PERSON_PATTERN},
             description="E-mail address of whom a service speaks for; only with a token that may.",
         ),
-    ] = None,
+    ] = "",
 ) -> Caller:
     """Return who calls.
 
     Raises:
         NotSignedInError: nobody knows the token, or it has expired.
-        PersonRefusedError: it may not speak for people.
+        PersonRefusedError: it may not speak for people, or the header names nobody.
     """
+    # On the loop, not in a thread that it might have to wait for: it is a look at the file's date.
+    # An empty header is no missing one: a dashboard that lost the name must not act in its own.
+    person = request.headers.get(PERSON_HEADER)
     return parts.access.caller(credentials.credentials if credentials else None, person)
 
 

@@ -14,7 +14,7 @@ def _ecma(value: Any) -> Any:
             key: inner.replace(r"\Z", "$") if key == "pattern" else _ecma(inner)
             for key, inner in value.items()
         }
-    return [_ecma(inner) for inner in value] if isinstance(value, list) else value
+    return [_ecma(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 _made, _components = msgspec.json.schema_components([Plan], ref_template="#/components/schemas/{name}")

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from fleet_control.rollouts.ports import (
 from fleet_control.rollouts.rollout import CartRecord, Rollout, Stage
 from fleet_control.rollouts.states import CartStatus
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The last millisecond that a date can name: a clock that is far off must not end in an error.
 _LAST_MS = 253_402_300_799_999
 
@@ -30,7 +31,8 @@ _LAST_MS = 253_402_300_799_999
 def iso(at_ms: int) -> str:
     """Return a time as people and programs read it."""
     known = max(0, min(at_ms, _LAST_MS))
-    return datetime.fromtimestamp(known / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = _EPOCH + timedelta(milliseconds=known)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _iso(at_ms: int | None) -> str | None:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import structlog
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from fleet_control.api import asked, rendering, views
 from fleet_control.api.access import Caller
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/rollouts", tags=["act"])
 
 
 async def _plan(request: Request, _: SignedIn) -> Any:
-    return await run_in_threadpool(plan_tree, request.headers.get("content-type"), await request.body())
+    return await to_thread.run_sync(plan_tree, request.headers.get("content-type"), await request.body())
 
 
 PlanTree = Annotated[Any, Depends(_plan)]
@@ -63,7 +63,7 @@ def create(  # noqa: PLR0917  # FastAPI passes by name
 
 
 @router.post("/{rollout}/actions")
-def act(
+async def act(
     parts: PartsOf, caller: SignedIn, rollout: RolloutId, wish: asked.ActionRequest, key: IdempotencyKey
 ) -> views.RolloutView:
     """Carry out an action; refused if the role or the state of the rollout forbids it."""
@@ -77,8 +77,12 @@ def act(
         expected_version=wish.expected_version,
         carts=tuple(wish.carts),
     )
-    head = _counted(parts, caller, command.action, lambda: parts.control.act(command))
-    return rendering.rollout_of(head, parts.control.choices(rollout, caller.role))
+
+    def carry_out() -> views.RolloutView:
+        head = _counted(parts, caller, command.action, lambda: parts.control.act(command))
+        return rendering.rollout_of(head, parts.control.choices(rollout, caller.role))
+
+    return await to_thread.run_sync(carry_out, limiter=parts.acting)
 
 
 def _counted(parts: Parts, caller: Caller, action: Action, ask: Callable[[], Rollout]) -> Rollout:

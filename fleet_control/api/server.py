@@ -16,7 +16,7 @@ from fleet_control.api.parts import Parts
 from fleet_control.errors import ListenError
 from fleet_control.rollouts.ports import Control
 
-DEFAULT_PORT = 9104
+DEFAULT_PORT = 9103
 # More at once are refused with 503: each holds memory, and threads are few.
 MAX_CONNECTIONS = 500
 # How long answers in progress may take when the service stops.
@@ -132,7 +132,7 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
             listener.listen(128)
-        except OSError:
+        except (OSError, OverflowError):
             listener.close()
             raise
     except (OSError, OverflowError) as error:

@@ -6,12 +6,13 @@ from typing import Any
 
 from fleet_control.errors import ControlRefusedError
 from fleet_control.rollouts_cli.client import ControlClient
-from fleet_control.rollouts_cli.tables import clean
+from fleet_control.rollouts_cli.tables import wrapped
 
 # Actions after which carts run something else, or that skip what the gates would have said.
 NEEDS_REASON = ("roll_back", "abort_keep", "abort_revert", "promote")
 # A running rollout gets a new version with every report of a cart: so often the newest one is tried.
 MAX_TRIES = 10
+_YES = ("y", "yes")
 
 
 class NotConfirmedError(Exception):
@@ -58,19 +59,17 @@ def carry_out(
     shown = client.get(f"/v1/rollouts/{wish.rollout}")
     choice = next(one for one in shown["choices"] if one["action"] == wish.action)
     words = wish.action.replace("_", " ")
-    if not wish.sure and choice["allowed"]:
+    # One that is not allowed is sent without a question: the refusal belongs into the audit log.
+    asks = not wish.sure and choice["allowed"]
+    if asks:
         say(f"{wish.rollout} is {shown['status'].replace('_', ' ')}. To {words} it means:")
         for sentence in choice["consequences"] or ("The rollout goes on from here.",):
-            say(f"  {clean(sentence)}")
-    # One that is not allowed is asked for all the same: the refusal belongs into the audit log.
-    reason = wish.reason or (ask("Why? ").strip() if wish.action in NEEDS_REASON and not wish.sure else "")
-    if wish.action in NEEDS_REASON and not reason:
+            say(wrapped(f"  {sentence}"))
+    needed = wish.action in NEEDS_REASON
+    reason = wish.reason or (ask("Why? ").strip() if needed and asks else "")
+    if needed and choice["allowed"] and not reason:
         raise NotConfirmedError(f"say why: --reason, for whoever reads the log of a {words}")
-    if (
-        not wish.sure
-        and choice["allowed"]
-        and ask(f"{words.capitalize()} {wish.rollout}? [y/N] ").strip() not in "yY"
-    ):
+    if asks and ask(f"{words.capitalize()} {wish.rollout}? [y/N] ").strip().lower() not in _YES:
         raise NotConfirmedError("nothing was done")
     return _send(client, wish, reason, shown)
 

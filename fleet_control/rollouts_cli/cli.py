@@ -36,22 +36,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     try:
         return _run(options)
-    except NotConfirmedError as error:
-        return _fail(str(error), NOT_CONFIRMED)
-    except ControlRefusedError as error:
-        return _fail(str(error), NOT_SIGNED_IN if error.status == 401 else REFUSED)
-    except ControlAwayError as error:
-        return _fail(str(error), AWAY)
-    except ControlSettingError as error:
-        return _fail(str(error), NOT_SIGNED_IN)
-    except FleetControlError as error:
-        return _fail(str(error), REFUSED)
+    except (NotConfirmedError, FleetControlError) as error:
+        print(f"cartwright rollouts: {error}", file=sys.stderr)
+        return _status(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # Whoever read this has seen enough; the interpreter must not try to flush again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, NotConfirmedError):
+        return NOT_CONFIRMED
+    if isinstance(error, ControlAwayError):
+        return AWAY
+    nobody = isinstance(error, ControlRefusedError) and error.status == 401
+    return NOT_SIGNED_IN if nobody or isinstance(error, ControlSettingError) else REFUSED
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -179,11 +181,6 @@ def _ask(question: str) -> str:
         raise NotConfirmedError("nobody is there to ask: say --yes, and --reason where one is needed")
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline()
-
-
-def _fail(sentence: str, status: int) -> int:
-    print(f"cartwright rollouts: {sentence}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

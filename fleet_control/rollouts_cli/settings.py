@@ -11,7 +11,7 @@ from fleet_control.errors import ControlSettingError
 URL_ENV = "CARTWRIGHT_CONTROL"
 TOKEN_ENV = "CARTWRIGHT_CONTROL_TOKEN"  # noqa: S105  # the variable's name
 TOKEN_FILE_ENV = "CARTWRIGHT_CONTROL_TOKEN_FILE"  # noqa: S105
-DEFAULT_URL = "http://127.0.0.1:9104"
+DEFAULT_URL = "http://127.0.0.1:9103"
 # A token has 47 characters; a file that is longer holds something else.
 _MAX_TOKEN_CHARACTERS = 512
 
@@ -74,10 +74,7 @@ def _token(environment: Mapping[str, str], token_file: Path | None) -> str:
 
 
 def _sendable(token: str, where: str) -> str:
-    if (
-        not token
-        or len(token) > _MAX_TOKEN_CHARACTERS
-        or not all("!" <= character <= "~" for character in token)
-    ):
+    printable = all("!" <= character <= "~" for character in token)
+    if not token or len(token) > _MAX_TOKEN_CHARACTERS or not printable:
         raise ControlSettingError(f"{where} holds no token")
     return token

@@ -1,9 +1,12 @@
 """Tables for terminals. Pure."""
 
+import textwrap
 from collections.abc import Sequence
 
 WIDTH = 100
 _GAP = "  "
+# No column but the last is wider: an e-mail address must not push everything else out.
+_WIDEST = 32
 
 
 def clean(value: object) -> str:
@@ -15,6 +18,11 @@ def clean(value: object) -> str:
 def cut(text: str, width: int) -> str:
     """Return a text that is no wider than told."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def wrapped(text: str) -> str:
+    """Return a sentence in lines that are no wider than a terminal."""
+    return textwrap.fill(clean(text), WIDTH, subsequent_indent="  ")
 
 
 def table(
@@ -29,11 +37,10 @@ def table(
         right: Titles of columns of numbers, separated by spaces.
     """
     cells = [[clean(value) for value in row] for row in rows]
-    columns = range(len(titles))
-    widths = [max([len(titles[i]), *(len(row[i]) for row in cells)]) for i in columns]
-    widths[-1] = max(
-        len(titles[-1]), min(widths[-1], width - sum(widths[:-1]) - len(_GAP) * (len(titles) - 1))
-    )
+    widths = [max(len(title), *(len(row[i]) for row in cells), 0) for i, title in enumerate(titles)]
+    widths[:-1] = [min(size, _WIDEST) for size in widths[:-1]]
+    left = width - sum(widths[:-1]) - len(_GAP) * (len(titles) - 1)
+    widths[-1] = max(len(titles[-1]), min(widths[-1], left))
     numbers = [title in right.split() for title in titles]
     return "\n".join(
         _GAP.join(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fleet_control.rollouts_cli.tables import WIDTH, clean, cut, table, time
+from fleet_control.rollouts_cli.tables import clean, table, time, wrapped
 
 Answer = dict[str, Any]
 
@@ -17,36 +17,29 @@ def _short(digest: str | None) -> str | None:
 
 def rollouts(answer: Answer) -> str:
     """Return the list of rollouts."""
-    rows = []
-    for one in answer["rollouts"]:
-        stages, current = one["stages"], one["current_stage"]
-        counted = sum(stage["counted"] for stage in stages) + one["pool"]
-        done = sum(stage["counts"]["done"] for stage in stages)
-        failed = sum(stage["counts"]["failed"] + stage["counts"]["regressed"] for stage in stages)
-        stage = None if current is None else stages[current]["name"]
-        rows.append(
-            (
-                one["id"],
-                _words(one["status"]),
-                stage,
-                f"{done}/{counted}",
-                failed,
-                time(one["changed_at"]),
-                one["why"],
-            )
-        )
+    rows = [_row(one) for one in answer["rollouts"]]
     if not rows:
         return "There are no rollouts."
     return table(("ID", "STATUS", "STAGE", "DONE", "FAILED", "CHANGED", "WHY"), rows, right="DONE FAILED")
 
 
+def _row(one: Answer) -> tuple[object, ...]:
+    stages, current = one["stages"], one["current_stage"]
+    counted = sum(stage["counted"] for stage in stages) + one["pool"]
+    done = sum(stage["counts"]["done"] for stage in stages)
+    failed = sum(stage["counts"]["failed"] + stage["counts"]["regressed"] for stage in stages)
+    stage = None if current is None else stages[current]["name"]
+    changed = time(one["changed_at"])
+    return one["id"], _words(one["status"]), stage, f"{done}/{counted}", failed, changed, one["why"]
+
+
 def rollout(one: Answer) -> str:
     """Return one rollout with its stages, verdicts and what may be done."""
-    by = "by a gate" if one["automatic"] else ""
-    why = " ".join(part for part in (by, clean(one["why"]) if one["why"] else "") if part)
+    by = ", by a gate" if one["automatic"] else ""
+    why = f": {one['why']}" if one["why"] else ""
     lines = [
-        f"{one['id']}: {_words(one['status'])} since {time(one['changed_at'])}" + (f", {why}" if why else ""),
-        f"model {_short(one['model'])}, baseline {_short(one['baseline'])}, version {one['version']}, "
+        wrapped(f"{one['id']}: {_words(one['status'])} since {time(one['changed_at'])}{by}{why}"),
+        f"model {_short(one['model'])}, baseline {_short(one['baseline'])}, version {one['version']}",
         f"created by {clean(one['created_by'])} at {time(one['created_at'])}",
         "",
         _stages(one),
@@ -110,34 +103,22 @@ def evidence(answer: Answer) -> str:
     rows = [
         (
             gate["gate"],
-            gate["mode"],
-            _words(gate["verdict"]),
+            _words(gate["verdict"]) + (" (shadow)" if gate["mode"] == "shadow" else ""),
             f"{_number(gate['e_value'])} / {_number(gate['threshold'])}",
             _interval(gate["interval"]),
-            _share(gate["canary"]),
+            _share(gate["canary"]) if gate["pairs"] is None else f"{gate['pairs']} pairs",
             _share(gate["control"]),
             gate["needed"],
-            gate["pairs"],
         )
         for gate in answer["gates"]
     ]
     if not rows:
         return "The gates know nothing yet."
-    titles = (
-        "GATE",
-        "MODE",
-        "SAYS",
-        "E-VALUE / FAILS AT",
-        "DIFFERENCE",
-        "CANARY",
-        "CONTROL",
-        "NEEDED",
-        "PAIRS",
-    )
-    notes = [cut(f"{gate['gate']}: {clean(gate['note'])}", WIDTH) for gate in answer["gates"] if gate["note"]]
-    return "\n".join(
-        [table(titles, rows, right="CANARY CONTROL NEEDED PAIRS"), *([""] if notes else []), *notes]
-    )
+    titles = ("GATE", "SAYS", "E / FAILS AT", "CANARY - CONTROL", "CANARY", "CONTROL", "NEEDED")
+    notes = (wrapped(f"{gate['gate']}: {gate['note']}") for gate in answer["gates"] if gate["note"])
+    meaning = "NEEDED: about so many more canary events until harm would be found."
+    numbers = table(titles, rows, right="CANARY CONTROL NEEDED")
+    return "\n".join([numbers, "", *notes, meaning])
 
 
 def _number(value: float | None) -> str:
@@ -150,7 +131,14 @@ def _interval(bounds: list[float] | None) -> str | None:
 
 
 def _share(pair: list[int] | None) -> str | None:
-    return None if pair is None else f"{pair[0]}/{pair[1]}"
+    return None if pair is None else f"{_compact(pair[0])}/{_compact(pair[1])}"
+
+
+def _compact(count: int) -> str:
+    """Return a count of at most five digits; `--json` has them all."""
+    if count < 100_000:
+        return str(count)
+    return f"{count // 1_000}k" if count < 100_000_000 else f"{count // 1_000_000}M"
 
 
 def log(answer: Answer) -> str:
@@ -187,13 +175,12 @@ def preview(answer: Answer) -> str:
         for stage in answer["stages"]
     ]
     lines = [
-        f"{answer['carts']:,} carts in the target, {answer['offline']:,} of them offline now, "
-        f"{answer['already']:,} run the model already.",
+        f"{answer['carts']:,} carts: {answer['offline']:,} offline, {answer['already']:,} run it already.",
         "",
         table(("STAGE", "CARTS", "PAIRS", "STORES", "HARDWARE"), rows, right="CARTS PAIRS STORES"),
     ]
-    lines += [f"PROBLEM: {clean(problem)}" for problem in answer["problems"]]
-    lines += [f"warning: {clean(warning)}" for warning in answer["warnings"]]
+    lines += [wrapped(f"PROBLEM: {problem}") for problem in answer["problems"]]
+    lines += [wrapped(f"warning: {warning}") for warning in answer["warnings"]]
     return "\n".join(lines)
 
 

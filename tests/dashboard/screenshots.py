@@ -40,7 +40,7 @@ def main(base_url: str, folder: Path, query: str = "") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     suffix = f"?{query}" if query else ""
     with chromium() as browser:
-        for path in PATHS:
+        for path in (*PATHS, "rollouts"):
             url = f"{base_url.rstrip('/')}/{path}{suffix}"
             for scheme in ("light", "dark"):
                 name = path or "fleet"

@@ -25,7 +25,12 @@ pytestmark = pytest.mark.browser
 def base_url(free_port: Callable[[], int], tmp_path: Path) -> Iterator[str]:
     """Serve the dashboard on simulated numbers."""
     port = free_port()
-    environment = {**os.environ, "CARTWRIGHT_WAREHOUSE": "fake", "PYTHONPATH": str(ROOT)}
+    environment = {
+        **os.environ,
+        "CARTWRIGHT_WAREHOUSE": "fake",
+        "CARTWRIGHT_CONTROL": "fake",
+        "PYTHONPATH": str(ROOT),
+    }
     with (tmp_path / "server.log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)],
@@ -75,6 +80,7 @@ def test_all_pages_in_a_browser(base_url: str) -> None:
             assert page.locator('[data-testid="stException"]').count() == 0
             page.wait_for_selector(".js-plotly-plot .main-svg")
         _open_a_store(page, base_url)
+        _stop_a_rollout(page, base_url)
 
     assert complaints == []
     assert outside == []
@@ -96,3 +102,26 @@ def _open_a_store(page: Page, base_url: str) -> None:
     page.wait_for_url("**/store?*store=Gent*", timeout=30_000)
     assert "range=7d" in page.url
     assert page.locator("h1").first.inner_text().startswith("Gent Dampoort")
+
+
+def _stop_a_rollout(page: Page, base_url: str) -> None:
+    """From the list into a rollout, Pause, read what it means, confirm: paused, and the link says which."""
+    open_page(page, f"{base_url}/rollouts")
+    main = page.get_by_test_id("stMain")
+    main.get_by_role("button", name="Open").first.click()
+    page.wait_for_url("**/rollouts?*rollout=lamps-2*", timeout=30_000)
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    main.get_by_role("button", name="Pause", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("10 carts on the way stop fetching and put nothing live.").wait_for()
+    # The page behind is drawn again every few seconds; the dialog has to outlive that.
+    page.wait_for_timeout(4_000)
+    dialog.get_by_label("Reason (optional)").fill("wrong labels on citrus")
+    dialog.get_by_role("button", name="Pause", exact=True).dblclick()
+    dialog.wait_for(state="hidden")
+    page.get_by_text("ago: wrong labels on citrus.").wait_for()
+    page.get_by_role("tab", name="Commands").click()
+    settle(page)
+    page.get_by_role("button", name="All rollouts").click()
+    page.get_by_role("button", name="New rollout").wait_for()
+    assert "rollout=" not in page.url

@@ -28,6 +28,7 @@ QUESTIONS: dict[str, Ask] = {
     "event_series": lambda s, w, _c: s.event_series(w, SCOPE),
     "cart_events": lambda s, w, _c: s.cart_events(w, SCOPE),
     "cart_activity": lambda s, w, _c: s.cart_activity(w, SCOPE),
+    "rollout_marks": lambda s, w, _c: s.rollout_marks(w, SCOPE),
     "recent_events": lambda s, w, _c: s.recent_events(w, SCOPE, 5),
     "latency": lambda s, w, _c: s.latency(w, SCOPE),
     "latency_series": lambda s, w, _c: s.latency_series(w, SCOPE, "infer"),

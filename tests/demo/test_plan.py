@@ -32,6 +32,9 @@ def test_a_bare_laptop_runs_everything(tmp_path: Path) -> None:
         "warehouse",
         "tables",
         "ingest",
+        "published",
+        "models",
+        "control",
         "dashboard",
         "history",
         "store s001",
@@ -54,7 +57,7 @@ def test_other_peoples_broker_and_warehouse_are_not_started(tmp_path: Path) -> N
     assert not any("pssst" in word for component in components.values() for word in component.argv)
     assert components["ingest"].env == {PASSWORD_ENV: "pssst"}
     settings = read_settings(argv)
-    assert needed_ports(settings) == ("ingest",)
+    assert needed_ports(settings) == ("ingest", "control", "models")
     assert addresses(settings, Ports()).broker == "mqtts://me@b.example:8883"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from fleet_protocol import codec, limits
 from fleet_protocol.messages import decode_ack, decode_message, decode_state
+from fleet_protocol.rollouts import decode_desired, decode_permit, permit_topic
 from fleet_protocol.signals import SIGNALS, STAGES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
@@ -64,3 +65,10 @@ def test_every_stage_and_signal_is_on_the_page_with_its_edges() -> None:
         edges = [f"{float(edge):.2f}" for edge in re.findall(r"-?\d+(?:\.\d+)?", row.rsplit("|", 2)[1])]
         assert edges == [first, second, last]
         assert ("{camera}" in row) == signal.per_camera
+
+
+def test_the_examples_of_orders_are_accepted() -> None:
+    """What the document shows of `desired` and `permit` is what a cart reads."""
+    assert [decode_desired(block.encode()).attempt for block in blocks("desired")] == [1]
+    permits = [decode_permit(permit_topic("autumn"), block.encode()) for block in blocks("permit")]
+    assert [permit.state for permit in permits] == ["running"]

@@ -181,6 +181,19 @@ def test_gaps_updates_states_and_letters_become_rows() -> None:
     assert (len(letter_row["payload"]), letter_row["payload_bytes"]) == (262_144, 300_000)
 
 
+def test_a_step_tells_its_rollout_and_a_birth_its_labels() -> None:
+    """What rollouts are known by; carts without either have nothing there."""
+    step = msgspec.structs.replace(update(1), rollout="autumn", attempt=2, step=7)
+    birth = msgspec.structs.replace(state(3), labels={"floor": "wood", "wing": "north"})
+    births = [StateRow(delivered(b), b, presence_after(None, b)) for b in (birth, state(4))]
+
+    rows = arrow.updates_table([accepted(step), accepted(update(2))]).to_pylist()
+    labels = [row["labels"] for row in arrow.states_table(births).to_pylist()]
+
+    assert [(r["rollout_id"], r["attempt"], r["step"]) for r in rows] == [("autumn", 2, 7), (None, 0, 0)]
+    assert labels == [[{"name": "floor", "value": "wood"}, {"name": "wing", "value": "north"}], []]
+
+
 def test_a_cart_clock_beyond_the_calendar_does_not_hide_the_cart() -> None:
     """The state counts; only its clock is left out."""
     birth = msgspec.structs.replace(state(1), t=2**53 - 1)

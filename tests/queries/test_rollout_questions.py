@@ -241,8 +241,9 @@ def test_an_earlier_table_of_updates_gets_its_columns(emulator: EmulatorProcess)
         warehouse.execute(earlier, name="earlier")
         warehouse.execute(
             "INSERT updates_raw (store_id, cart_id, boot_id, channel, seq, row_ix, updated_at, state,"
-            " received_at, simulated) VALUES ('s1', 'c1', 'b', 'upd', 0, 0, TIMESTAMP '2026-11-24 00:00:00+00',"
-            " 'IDLE', TIMESTAMP '2026-11-24 00:00:00+00', TRUE)",
+            " received_at, simulated) VALUES"
+            " ('s1', 'c1', 'b', 'upd', 0, 0, TIMESTAMP '2026-11-24 00:00:00+00', 'IDLE',"
+            " TIMESTAMP '2026-11-24 00:00:00+00', TRUE)",
             name="step",
         )
         apply_schema(warehouse)

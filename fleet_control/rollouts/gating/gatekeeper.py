@@ -212,7 +212,7 @@ class Gatekeeper:
                 str(counting["query"]),
                 str(counting["pair_query"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise GateInputError("states", sorted(states), "those of all gates are wanted") from error
 
 

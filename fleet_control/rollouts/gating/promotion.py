@@ -150,5 +150,5 @@ class Proving:
                 None if verdict is None else Verdict(verdict),
                 History.from_state(state["history"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise GateInputError(GATE, str(state)[:200], "a stored gate is wanted") from error

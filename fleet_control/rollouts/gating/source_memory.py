@@ -1,6 +1,7 @@
 """A source of evidence in memory, for tests and trying things out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from fleet_control.errors import WarehouseUnreachableError
 from fleet_control.rollouts.gating.source import CartErrors, CartOutcomes, Scope, Span
@@ -41,20 +42,12 @@ class MemorySource:
         """See `source.EvidenceSource`; whether a decision was slow is as it was put in."""
         self._answer()
         self.asked.append(span)
-        return [
-            row._replace(block=_block(span, at_ms))
-            for at_ms, row in self._outcomes
-            if span.start_ms <= at_ms < span.end_ms and row.model in scope.models
-        ]
+        return list(map(CartOutcomes._make, _added(span, scope, self._outcomes)))
 
     def errors(self, span: Span, scope: Scope) -> Sequence[CartErrors]:
         """See `source.EvidenceSource`."""
         self._answer()
-        return [
-            row._replace(block=_block(span, at_ms))
-            for at_ms, row in self._errors
-            if span.start_ms <= at_ms < span.end_ms and row.model in scope.models
-        ]
+        return list(map(CartErrors._make, _added(span, scope, self._errors)))
 
     def threshold(
         self,
@@ -72,5 +65,15 @@ class MemorySource:
             raise WarehouseUnreachableError("memory", "it is away")
 
 
-def _block(span: Span, at_ms: int) -> int:
-    return (at_ms - span.start_ms) // (span.block_s * 1000)
+def _added(
+    span: Span, scope: Scope, rows: Iterable[tuple[int, CartOutcomes | CartErrors]]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield rows of a span, added up per block, cart and model."""
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for at_ms, row in rows:
+        if span.start_ms <= at_ms < span.end_ms and row.model in scope.models:
+            block = (at_ms - span.start_ms) // (span.block_s * 1000)
+            counts: tuple[int, ...] = row[4:]
+            so_far = sums.setdefault((block, row.store, row.cart, row.model), [0] * len(counts))
+            so_far[:] = [a + b for a, b in zip(so_far, counts, strict=True)]
+    return ((*key, *counts) for key, counts in sorted(sums.items()))

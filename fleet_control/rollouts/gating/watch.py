@@ -140,7 +140,7 @@ class Watch:
                 state["control_ms"],
                 History.from_state(state["history"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise GateInputError(plan.metric, str(state)[:200], "a stored gate is wanted") from error
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -15,6 +15,8 @@ from fleet_control.rollouts.store_sql.store import SqlRolloutStore, reason
 # How long a write waits for another one. Lower, and a pause fails while a stage is written; higher, and a
 # database that hangs is noticed later.
 BUSY_S = 10.0
+# Of PostgreSQL's advisory lock under which tables are made.
+SCHEMA_LOCK = 0x5C4E3A
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 
 
@@ -82,6 +84,9 @@ def _on_begin(connection: Connection) -> None:
 
 
 def _prepare(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        # Of two controllers that start at once on an empty database, one makes the tables.
+        connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
     if not inspect(connection).has_table(tables.schema.name):
         tables.metadata.create_all(connection)
         connection.execute(insert(tables.schema).values(version=tables.SCHEMA_VERSION))
