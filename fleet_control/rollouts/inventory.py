@@ -24,17 +24,35 @@ class Known:
     sighting: CartSighting
 
 
-def seen(known: Known | None, state: CartState, now_ms: int) -> Known | None:
-    """Return what is known of a cart after a state; None: the state does not count."""
-    before = None if known is None else known.presence
-    if judge(before, state) is not StateVerdict.COUNTS:
+def seen(known: Known | None, state: CartState, now_ms: int, *, replayed: bool = False) -> Known | None:
+    """Return what is known of a cart after a state; None: the state does not count.
+
+    - The rule of sessions holds (`ingest.presence`), with one addition: an end with a higher session than the
+      known one counts. Its birth was missed while the connection was away.
+    - What the broker replays after a subscription comes in no order. A cart that has moved has a state in
+      both stores: the one online counts, then the one with the higher session.
+
+    Args:
+        known: What was known before; None: nothing.
+        state: The state.
+        now_ms: Now.
+        replayed: It was retained before the subscription.
+    """
+    if known is not None and not _counts(known, state, replayed=replayed):
         return None
+    before = None if known is None else known.presence
     presence = presence_after(before, state)
     changed = known is None or known.presence.online != presence.online
     since_ms = now_ms if known is None or changed else known.sighting.since_ms
     if known is not None and not state.online:
         # A will says little: what the birth said still holds.
-        sighting = replace(known.sighting, online=False, model=presence.model_digest, since_ms=since_ms)
+        sighting = replace(
+            known.sighting,
+            store=state.store,
+            online=False,
+            model=presence.model_digest or known.sighting.model,
+            since_ms=since_ms,
+        )
         return Known(presence, sighting)
     return Known(
         presence,
@@ -49,6 +67,14 @@ def seen(known: Known | None, state: CartState, now_ms: int) -> Known | None:
             simulated=presence.simulated,
         ),
     )
+
+
+def _counts(known: Known, state: CartState, *, replayed: bool) -> bool:
+    presence = known.presence
+    if replayed and state.store != known.sighting.store:
+        return (state.online, state.session) > (presence.online, presence.session)
+    missed = not state.online and state.session > presence.session
+    return missed or judge(presence, state) is StateVerdict.COUNTS
 
 
 def sightings(known: Mapping[str, Known]) -> dict[str, CartSighting]:

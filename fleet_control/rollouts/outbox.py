@@ -1,7 +1,9 @@
 """From the outbox to the carts: at least once, in order, permits before everything else.
 
-An entry is marked as told when the broker has acknowledged it; what was told twice changes nothing, because a
-cart ignores generations that it has seen. Whoever overwrote a retained permit with an older one is set right.
+An entry is marked as told when the broker has acknowledged it; what was told twice changes nothing, because
+a cart ignores generations that it has seen. Of several permits of a rollout only the newest is told: a pause
+that is told again after a crash must not be preceded by what it ended. Permits are renewed before they run
+out, and one that somebody overwrote with an older one is set right.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +22,9 @@ CHUNK = 500
 # How long a permit holds without being renewed. Lower, and a controller that is replaced stops rollouts;
 # higher, and carts go on longer without one.
 PERMIT_TTL_S = 600.0
+# How often the permits that the broker holds are looked at. Lower costs queries; higher, and carts that
+# connect read for longer what somebody overwrote.
+RENEW_MS = 1_000
 # How long the broker may take to acknowledge a chunk.
 TELL_TIMEOUT_S = 10.0
 
@@ -60,25 +65,31 @@ class OutboxPublisher:
         self._notify = notify
         self._permit_ttl_s = permit_ttl_s
         self._timeouts: dict[str, int] = {}
+        self._renewed_ms: int | None = None
 
     def run_once(self) -> int:
-        """Send a part of what waits; returns how many entries were sent.
+        """Send a part of what waits, and renew permits when it is time; returns how many entries were sent.
 
         Raises:
             RolloutError: the database does not answer.
-            BrokerError: the broker cannot be reached.
+            BrokerError: the broker cannot be reached, or refuses. People were told all the same.
         """
         waiting = self._store.outbox(limit=CHUNK)
-        if not waiting:
-            return 0
         notices = [entry for entry in waiting if isinstance(entry.effect, Notice)]
-        orders = [entry for entry in waiting if not isinstance(entry.effect, Notice)]
-        sent = self._tell(orders)
-        for entry in notices:
-            self._tell_people(entry)
-        done = [entry.id for entry in (*orders[:sent], *notices)]
-        self._store.told(done)
-        return len(done)
+        try:
+            sent = self._tell_carts([entry for entry in waiting if not isinstance(entry.effect, Notice)])
+        finally:
+            # Neither waits for a broker that refuses an order.
+            self._tell_people(notices)
+            self._renew_in_time()
+        return sent + len(notices)
+
+    def _renew_in_time(self) -> None:
+        now_ms = self._now_ms()
+        if self._renewed_ms is None or abs(now_ms - self._renewed_ms) >= RENEW_MS:
+            # Read after what waited was told: a pause that is committed from now on is told after this.
+            self.renew(self._store.heads(open_only=True))
+            self._renewed_ms = now_ms
 
     def renew(self, rollouts: Sequence[Rollout]) -> int:
         """Renew the permits of rollouts before they run out, and set right what somebody overwrote.
@@ -98,12 +109,24 @@ class OutboxPublisher:
             return False
         if held is None or held.generation < rollout.generation or held.state != permit_state(rollout):
             return True
-        return held.until - now_ms < self._permit_ttl_s * 500
+        return not self._permit_ttl_s * 500 <= held.until - now_ms <= self._permit_ttl_s * 2_000
 
-    def _tell(self, entries: Sequence[OutboxEntry]) -> int:
-        if not entries:
+    def _tell_carts(self, entries: Sequence[OutboxEntry]) -> int:
+        """Tell orders and permits; returns how many entries are done with."""
+        newest = {entry.rollout_id: entry.id for entry in entries if isinstance(entry.effect, TellPermit)}
+        old = {
+            entry.id: newest[entry.rollout_id]
+            for entry in entries
+            if isinstance(entry.effect, TellPermit) and entry.id != newest[entry.rollout_id]
+        }
+        fresh = [entry for entry in entries if entry.id not in old]
+        if not fresh:
             return 0
-        return self._fleet.tell([self._order(entry) for entry in entries], TELL_TIMEOUT_S)
+        sent = self._fleet.tell([self._order(entry) for entry in fresh], TELL_TIMEOUT_S)
+        done = {entry.id for entry in fresh[:sent]}
+        done |= {superseded for superseded, by in old.items() if by in done}
+        self._store.told(sorted(done))
+        return len(done)
 
     def _order(self, entry: OutboxEntry) -> tuple[str, Desired] | Permit:
         if isinstance(entry.effect, TellPermit):
@@ -136,10 +159,12 @@ class OutboxPublisher:
         known: PermitState = "running" if state == "running" else "ended" if state == "ended" else "paused"
         return Permit(rollout=rollout_id, generation=generation, state=known, until=until)
 
-    def _tell_people(self, entry: OutboxEntry) -> None:
-        effect = entry.effect
-        if isinstance(effect, Notice):
-            try:
-                self._notify(entry.rollout_id, effect.what, effect.text)
-            except Exception:  # noqa: BLE001  # nobody's webhook may hold up a pause
-                _log.exception("notice not told", rollout=entry.rollout_id)
+    def _tell_people(self, entries: Sequence[OutboxEntry]) -> None:
+        for entry in entries:
+            if isinstance(entry.effect, Notice):
+                try:
+                    self._notify(entry.rollout_id, entry.effect.what, entry.effect.text)
+                except Exception:  # noqa: BLE001  # nobody's webhook may hold up a pause
+                    _log.exception("notice not told", rollout=entry.rollout_id)
+        if entries:
+            self._store.told([entry.id for entry in entries])

@@ -199,8 +199,8 @@ class ControlService:
             self._stopping.wait(self._settings.rhythm.observe_s)
 
     def _not_ready(self) -> str:
-        if not self._fleet.is_ready:
-            return f"not connected to {self._settings.broker}: {self._fleet.why_not_ready}"
+        if not self._fleet.is_ready():
+            return f"not connected to {self._settings.broker}: {self._fleet.why_not_ready()}"
         if self._controller.silent_s > STUCK_S:
             return f"the last pass over the rollouts was {self._controller.silent_s:.0f} s ago"
         return ""

@@ -245,7 +245,7 @@ def test_a_controller_that_starts_again_goes_on_where_the_other_was() -> None:
 
 
 def test_a_broker_that_is_away_is_told_later_and_a_pause_goes_first() -> None:
-    """What could not be told waits; when the broker is back the newest permit comes before all orders."""
+    """What could not be told waits; then the newest permit alone is told, before all orders."""
     scene = Scene()
     scene.obeys = False
     scene.create()
@@ -256,7 +256,7 @@ def test_a_broker_that_is_away_is_told_later_and_a_pause_goes_first() -> None:
     scene.fleet.refuses = 0
     scene.turn(1)
     permits = [order for order in scene.fleet.told if isinstance(order, Permit)]
-    assert [permit.state for permit in permits] == ["running", "paused"]
+    assert [permit.state for permit in permits] == ["paused"]
     assert scene.fleet.told[: len(permits)] == permits
 
 

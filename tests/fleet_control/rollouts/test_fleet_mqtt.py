@@ -156,11 +156,11 @@ def test_a_broker_that_dies_is_an_error_of_ours_and_comes_back_by_itself(
     """Telling fails with the address while it is away, and works again after its restart."""
     permit = Permit(rollout="autumn", generation=3, state="paused", until=9)
     mosquitto.kill()
-    eventually(lambda: not fleet.is_ready)
+    eventually(lambda: not fleet.is_ready())
     with pytest.raises(BrokerError, match=str(mosquitto.address.port)):
         fleet.tell([permit], 5)
     mosquitto.start()
-    eventually(lambda: fleet.is_ready)
+    eventually(fleet.is_ready)
     assert fleet.tell([permit], 20) == 1
 
 
