@@ -15,6 +15,10 @@ from fleet_agent.config import MqttConfig, parse_config
 from fleet_agent.ports import SystemClock
 from fleet_agent.spool import Spool
 from fleet_agent.transport_mqtt import MqttTransport
+from fleet_control.errors import BrokerRefusedError
+from fleet_control.ingest.addresses import BrokerAddress
+from fleet_control.rollouts.fleet_mqtt import MqttFleet
+from fleet_protocol.rollouts import Permit, permit_topic
 from tests.conftest import find_tool
 from tests.fleet_agent.conftest import Broker, amqtt_broker
 from tests.fleet_agent.test_transport_mqtt import Cloud, outbox, put
@@ -52,10 +56,10 @@ def locked_conf(folder: Path, port: int) -> str:
 
 @pytest.fixture
 def locked(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Broker]:
-    """A mosquitto that knows ingest and two carts, and enforces the access list that we ship."""
+    """A mosquitto that knows ingest, the controller and two carts, and enforces the shipped access list."""
     port = free_port()
     passwords = tmp_path / "cartwright.passwd"
-    for user in ("ingest", CART, OTHER_CART):
+    for user in ("ingest", "control", CART, OTHER_CART):
         create = [] if passwords.exists() else ["-c"]
         subprocess.run(
             ["mosquitto_passwd", "-b", *create, str(passwords), user, PASSWORD],
@@ -157,6 +161,59 @@ def test_a_cart_hears_only_its_own_watermark(speak: Callable[[str], Speaker]) ->
     assert ingest_.say(f"{PREFIX}/ack", retain=True) in ALLOWED
     wait_for(lambda: bool(cart.heard))
     assert cart.heard == [f"{PREFIX}/ack"]
+
+
+def test_a_cart_hears_its_own_order_and_every_permit_and_writes_neither(
+    speak: Callable[[str], Speaker],
+) -> None:
+    """Nobody but the controller says which model runs: neither a cart that was taken over, nor ingest."""
+    cart, ingest_, control = speak(CART), speak("ingest"), speak("control")
+    permit, other = permit_topic("autumn"), f"fleet/v1/{STORE}/{OTHER_CART}/desired"
+    cart.listen("#")
+    for topic in (other, f"{PREFIX}/desired", permit):
+        assert cart.say(topic, retain=True) == "Not authorized"
+        assert ingest_.say(topic, retain=True) == "Not authorized"
+        assert control.say(topic, retain=True) in ALLOWED
+    wait_for(lambda: len(cart.heard) == 2)
+    assert cart.heard == [f"{PREFIX}/desired", permit]
+
+
+def test_the_controller_hears_what_it_steers_by_and_speaks_for_no_cart(
+    speak: Callable[[str], Speaker],
+) -> None:
+    """It reads births and steps, not telemetry, and writes neither them nor watermarks."""
+    cart, control = speak(CART), speak("control")
+    control.listen("fleet/v1/#")
+    for channel in ("tel", "evt", "state", "upd"):
+        cart.say(f"{PREFIX}/{channel}")
+        assert control.say(f"{PREFIX}/{channel}") == "Not authorized"
+    assert control.say(f"{PREFIX}/ack") == "Not authorized"
+    assert control.say(permit_topic("autumn")) in ALLOWED
+    wait_for(lambda: len(control.heard) == 3)
+    assert control.heard == [f"{PREFIX}/state", f"{PREFIX}/upd", permit_topic("autumn")]
+
+
+def test_a_controller_with_the_wrong_account_says_so_instead_of_believing_that_carts_were_told(
+    locked: Broker,
+) -> None:
+    """The controller's own connection works with its account, and names what another may not write."""
+    permit = Permit(rollout="autumn", generation=1, state="paused", until=1)
+    fleets = {
+        user: MqttFleet(
+            BrokerAddress("127.0.0.1", locked.port, username=user, password=PASSWORD),
+            client_id=f"controller-{user}",
+            now_ms=lambda: 1,
+        )
+        for user in ("control", "ingest")
+    }
+    for fleet in fleets.values():
+        fleet.start()
+        assert fleet.wait_ready(20)
+    assert fleets["control"].tell([permit], 20) == 1
+    with pytest.raises(BrokerRefusedError, match="autumn/permit: Not authorized"):
+        fleets["ingest"].tell([permit], 20)
+    for fleet in fleets.values():
+        fleet.stop()
 
 
 def test_ingest_hears_every_cart_and_speaks_for_none(speak: Callable[[str], Speaker]) -> None:

@@ -1,5 +1,6 @@
 """The controller and a real broker."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -9,12 +10,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from fleet_control.errors import BrokerError
 from fleet_control.ingest.transport_mqtt import BulkPublisher
-from fleet_control.rollouts.fleet_mqtt import MqttFleet
-from fleet_control.rollouts.states import DeviceState
+from fleet_control.rollouts.fleet_mqtt import MAX_IN_FLIGHT, MqttFleet
+from fleet_control.rollouts.outbox import OutboxPublisher
+from fleet_control.rollouts.states import Action, DeviceState
 from fleet_protocol.messages import CartState, Update, encode, encode_control
 from fleet_protocol.rollouts import Desired, Permit, decode_desired, encode_order, permit_topic
 from fleet_protocol.topics import Topic
 from tests.fleet_control.conftest import RunningBroker
+from tests.fleet_control.rollouts.scene import Scene
 from tests.fleet_control.rollouts.worlds import BASELINE, MANIFESTS, MODEL
 
 pytestmark = pytest.mark.mosquitto
@@ -162,6 +165,83 @@ def test_a_broker_that_dies_is_an_error_of_ours_and_comes_back_by_itself(
     mosquitto.start()
     eventually(fleet.is_ready)
     assert fleet.tell([permit], 20) == 1
+
+
+def test_what_a_broker_lost_in_its_restart_is_told_again(fleet: MqttFleet, mosquitto: RunningBroker) -> None:
+    """A broker that is killed forgets what it retained since it last wrote; a pause must come again."""
+    scene = Scene()
+    scene.fleet = fleet  # type: ignore[assignment]
+    store = scene.store
+    publisher = OutboxPublisher(store, fleet, now_ms=lambda: scene.now_ms)
+    scene.create()
+    scene.act(Action.PAUSE)
+    assert publisher.run_once() > 0
+    mosquitto.kill()
+    eventually(lambda: not fleet.is_ready())
+    mosquitto.start()
+    eventually(fleet.is_ready)
+    assert fleet.permits() == {}
+    assert store.outbox() == ()
+    scene.now_ms += 1_000
+    assert publisher.run_once() == 0
+    eventually(lambda: [permit.state for permit in fleet.permits().values()] == ["paused"])
+
+
+def test_a_whole_fleet_is_known_before_it_is_ready_and_none_of_it_earlier(
+    mosquitto: RunningBroker, cart: BulkPublisher
+) -> None:
+    """Stages are drawn from all carts that there are, also right after a start of the controller."""
+    for number in range(3_000):
+        name = f"c{number:04}"
+        told = CartState(v=1, online=True, store="s001", cart=name, boot=BOOT, session=1)
+        cart.publish(str(Topic("s001", name, "state")), encode_control(told), retain=True)
+    cart.flush(20)
+    made = MqttFleet(mosquitto.address, client_id="late", now_ms=lambda: 1_000)
+    sizes: set[int] = set()
+    made.start()
+    while not made.wait_ready(0.001):
+        sizes.add(len(made.carts()))
+    assert sizes == {0}
+    assert len(made.carts()) == 3_000
+    made.stop()
+
+
+def test_a_cart_that_tries_its_account_is_not_gone(fleet: MqttFleet, cart: BulkPublisher) -> None:
+    """`check` publishes an empty state beside a running cart."""
+    cart.publish(STATE, state(), retain=True)
+    cart.publish(STATE, b"")
+    cart.publish(UPD, step(0, DeviceState.FETCHING))
+    assert fleet.wait(20)
+    assert fleet.carts()["s001-c01"].online
+
+
+def test_an_old_broker_is_spoken_to_in_its_own_version(amqtt: RunningBroker) -> None:
+    """The broker of the demo speaks MQTT 3.1.1; carts are told all the same."""
+    made = MqttFleet(amqtt.address, client_id="controller", now_ms=lambda: 1_000)
+    made.start()
+    assert made.wait_ready(30)
+    permit = Permit(rollout="autumn", generation=3, state="running", until=9)
+    assert made.tell([permit], 20) == 1
+    eventually(lambda: made.permits() == {"autumn": permit})
+    made.stop()
+
+
+def test_orders_that_nobody_answers_are_given_up_and_never_sent_later(
+    fleet: MqttFleet, mosquitto: RunningBroker
+) -> None:
+    """A broker that hangs gets the order again from whoever still wants it, not from a queue of ours."""
+    assert mosquitto.process is not None
+    mosquitto.process.send_signal(signal.SIGSTOP)
+    old = Permit(rollout="autumn", generation=3, state="running", until=9)
+    assert fleet.tell([old] * (MAX_IN_FLIGHT + 10), 0.5) == 0
+    mosquitto.kill()
+    eventually(lambda: not fleet.is_ready())
+    mosquitto.start()
+    eventually(fleet.is_ready)
+    new = Permit(rollout="winter", generation=4, state="paused", until=9)
+    assert fleet.tell([new], 20) == 1
+    eventually(lambda: bool(fleet.permits()))
+    assert fleet.permits() == {"winter": new}
 
 
 def test_a_permit_that_somebody_else_retains_is_seen(fleet: MqttFleet, cart: BulkPublisher) -> None:
