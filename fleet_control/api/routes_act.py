@@ -59,7 +59,7 @@ def create(  # noqa: PLR0917  # FastAPI passes by name
         lambda: parts.control.create(plan, key=key, actor=caller.name, role=caller.role, reason=words),
     )
     response.headers["Location"] = f"/v1/rollouts/{quote(head.rollout_id)}"
-    return rendering.rollout_of(head, parts.control.choices(head.rollout_id, caller.role))
+    return rendering.rollout_of(head, parts.control.choices(head.rollout_id, caller.role, caller.name))
 
 
 @router.post("/{rollout}/actions")
@@ -80,7 +80,7 @@ async def act(
 
     def carry_out() -> views.RolloutView:
         head = _counted(parts, caller, command.action, lambda: parts.control.act(command))
-        return rendering.rollout_of(head, parts.control.choices(rollout, caller.role))
+        return rendering.rollout_of(head, parts.control.choices(rollout, caller.role, caller.name))
 
     return await to_thread.run_sync(carry_out, limiter=parts.acting)
 

@@ -40,7 +40,7 @@ def list_rollouts(
 def show_rollout(parts: PartsOf, caller: SignedIn, rollout: RolloutId) -> views.RolloutView:
     """Show a rollout with what the caller may do now, and what that would mean."""
     head = parts.control.store.head(rollout)
-    return rendering.rollout_of(head, parts.control.choices(rollout, caller.role))
+    return rendering.rollout_of(head, parts.control.choices(rollout, caller.role, caller.name))
 
 
 @router.get("/rollouts/{rollout}/carts")

@@ -18,7 +18,6 @@ from fleet_control.errors import (
     PlanError,
     ReusedKeyError,
     StaleVersionError,
-    UnknownRolloutError,
 )
 from fleet_control.rollouts import commands, events, membership, permissions
 from fleet_control.rollouts.batch import Batch, Loaded
@@ -101,13 +100,13 @@ class RolloutControl:
         self._store.head(rollout_id)
         return self._evidence(rollout_id)
 
-    def choices(self, rollout_id: str, role: Role) -> tuple[Choice, ...]:
+    def choices(self, rollout_id: str, role: Role, actor: str | None = None) -> tuple[Choice, ...]:
         """Return all actions with what they would do now.
 
         Raises:
             UnknownRolloutError: there is no such rollout.
         """
-        return permissions.choices(self._store.head(rollout_id), role)
+        return permissions.choices(self._store.head(rollout_id), role, actor)
 
     def preview(self, plan_tree: Any) -> Preview:
         """Return what a plan would mean now.
@@ -262,7 +261,7 @@ class RolloutControl:
         """Write a refusal into the audit log before it is told."""
         try:
             yield
-        except (ActionRefusedError, CartsTakenError, PlanError, UnknownRolloutError) as error:
+        except (ActionRefusedError, CartsTakenError, PlanError, StaleVersionError) as error:
             self._store.record_refusal(replace(record, outcome=str(error)))
             raise
 

@@ -218,7 +218,7 @@ def parse_plan(document: bytes | str, name: str = "plan") -> Plan:
     if len(document) > MAX_PLAN_BYTES:
         raise PlanError(name, f"larger than {MAX_PLAN_BYTES} bytes")
     try:
-        tree = yaml.safe_load(document)
+        tree = yaml.load(document, Loader=_PlainLoader)  # noqa: S506  # a safe loader, and a stricter one
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError, ValueError) as error:
         raise PlanError(name, f"not YAML: {error}") from error
     return plan_of(tree, name)
@@ -239,6 +239,16 @@ def plan_of(tree: Any, name: str = "plan") -> Plan:
     return plan
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Reads plain values; aliases, with which a few lines become gigabytes, are refused."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not allowed")
+        return super().compose_node(parent, index)
+
+
 def _in_seconds(value: Any) -> Any:
     """Replace `NAME: 2h` by `NAME_s: 7200.0` wherever a text is a duration, and lists by tuples."""
     if isinstance(value, dict):
@@ -248,6 +258,8 @@ def _in_seconds(value: Any) -> Any:
     return value
 
 
+_TIMES_OF_DAY = ("start", "end")
+DAY_MIN = 24 * 60
 _DURATIONS = frozenset({"bake", "install", "window", "timeout", "unreachable", "max_wait"})
 
 
@@ -255,6 +267,9 @@ def _entry(key: Any, value: Any) -> tuple[Any, Any]:
     if key in _DURATIONS and isinstance(value, str) and (found := _DURATION.match(value.strip())):
         seconds = float(found[1]) * _UNITS_S[found[2]]
         return f"{key}_s", int(seconds) if seconds.is_integer() else seconds
+    if key in _TIMES_OF_DAY and isinstance(value, int) and 0 <= value < DAY_MIN:
+        # YAML 1.1 takes 22:00 without quotes for 22 times 60.
+        return key, f"{value // 60:02}:{value % 60:02}"
     return key, _in_seconds(value)
 
 

@@ -475,8 +475,8 @@ class Control(Protocol):
             ReusedKeyError: the key was used for another command.
         """
 
-    def choices(self, rollout_id: str, role: Role) -> tuple[Choice, ...]:
-        """Return all actions with what they would do now."""
+    def choices(self, rollout_id: str, role: Role, actor: str | None = None) -> tuple[Choice, ...]:
+        """Return all actions with what they would do now; nobody may approve what they created."""
 
     def evidence(self, rollout_id: str) -> tuple[GateReading, ...]:
         """Return what the gates know."""

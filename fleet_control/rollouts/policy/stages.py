@@ -223,6 +223,9 @@ def _why_hold(rollout: Rollout, over_ms: int, now_ms: int) -> str:
     blind = [v.gate for v in rollout.verdicts.values() if v.verdict is Verdict.NO_DATA]
     if blind and set(blind) - set(ABOUT_EVIDENCE):
         return f"no data for {', '.join(sorted(blind))}"
+    if _verdict(rollout, "promotion", Verdict.INCONCLUSIVE):
+        # All pairs have counted: nothing more will come in this stage.
+        return "inconclusive: the pairs of carts do not prove that it is harmless"
     if now_ms - over_ms > rollout.plan.max_wait_s * 1000:
         return "inconclusive: neither harm nor harmlessness is proved"
     return ""

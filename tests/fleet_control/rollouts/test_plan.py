@@ -73,6 +73,19 @@ def test_what_is_no_plan_is_refused(document: str) -> None:
         parse_plan(document)
 
 
+def test_a_time_of_day_needs_no_quotes() -> None:
+    """What YAML takes for a number of minutes is the time that was meant."""
+    plan = parse_plan(GOOD.replace('"22:00"', "22:00").replace('"06:00"', "23:30"))
+    assert (plan.windows[0].start, plan.windows[0].end) == ("22:00", "23:30")
+
+
+def test_a_few_lines_do_not_become_gigabytes() -> None:
+    """Aliases are refused before they are expanded."""
+    bomb = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
+    with pytest.raises(PlanError, match="aliases"):
+        parse_plan(bomb)
+
+
 def test_a_plan_is_bounded() -> None:
     """More than a person would write is refused before it is parsed."""
     with pytest.raises(PlanError, match="larger"):

@@ -93,6 +93,7 @@ def test_only_proof_promotes() -> None:
         ("accuracy", Verdict.NO_DATA, "no data for accuracy"),
         ("promotion", Verdict.NO_DATA, "no data for promotion"),
         ("sample_ratio", Verdict.FAIL, "sample_ratio"),
+        ("promotion", Verdict.INCONCLUSIVE, "do not prove"),
     ],
 )
 def test_without_evidence_a_person_is_called(gate: str, verdict: Verdict, says_why: str) -> None:
