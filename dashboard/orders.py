@@ -32,14 +32,12 @@ class ActionWord:
         done: When it was carried out.
         icon: Of its button.
         needs_reason: Nobody does that without saying why.
-        grave: It cannot be taken back, or carts change what they run.
     """
 
     text: str
     done: str
     icon: str
     needs_reason: bool = False
-    grave: bool = False
 
 
 ACTIONS = {
@@ -49,13 +47,9 @@ ACTIONS = {
     "resume": ActionWord("Resume", "Resumed", ":material/play_arrow:"),
     "promote": ActionWord("Promote early", "Promoted", ":material/fast_forward:", needs_reason=True),
     "retry": ActionWord("Retry failed carts", "Told to try again", ":material/refresh:"),
-    "roll_back": ActionWord("Roll back", "Rolling back", ":material/undo:", needs_reason=True, grave=True),
-    "abort_keep": ActionWord(
-        "Abort, keep model", "Aborted", ":material/block:", needs_reason=True, grave=True
-    ),
-    "abort_revert": ActionWord(
-        "Abort, roll back", "Aborting", ":material/block:", needs_reason=True, grave=True
-    ),
+    "roll_back": ActionWord("Roll back", "Rolling back", ":material/undo:", needs_reason=True),
+    "abort_keep": ActionWord("Abort, keep model", "Aborted", ":material/block:", needs_reason=True),
+    "abort_revert": ActionWord("Abort, roll back", "Aborting", ":material/block:", needs_reason=True),
 }
 
 

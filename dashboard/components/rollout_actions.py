@@ -145,8 +145,6 @@ def _draw_consequences(draft: Draft) -> None:
         st.markdown("\n".join(f"- {escaped(sentence)}" for sentence in draft.consequences))
     else:
         st.markdown(_unknown(draft))
-    if draft.word.grave:
-        st.caption("This changes what carts run, or cannot be taken back.")
 
 
 def _unknown(draft: Draft) -> str:

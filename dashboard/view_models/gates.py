@@ -87,6 +87,10 @@ def _card(gate: GateEvidence, margin: float | None) -> GateCard:
     )
 
 
+# What no data means where it does not hold the stage.
+_NOTHING = {"replay": "There was no day before to try the gates on: they are armed untried."}
+
+
 def _sentence(gate: GateEvidence, margin: float | None) -> str:
     allowed = f"the margin of {_pp(margin)}" if margin else "chance"
     failed = {
@@ -111,7 +115,7 @@ def _sentence(gate: GateEvidence, margin: float | None) -> str:
         case "pass":
             return passed.get(gate.gate, "It passed.")
         case "no_data":
-            return "There is nothing to judge, so the stage does not pass by itself."
+            return _NOTHING.get(gate.gate, "There is nothing to judge, so the stage does not pass by itself.")
         case "inconclusive":
             return "Neither harm nor its absence is shown yet."
         case _:

@@ -59,7 +59,6 @@ VERDICTS = {
 }
 NO_VERDICT = Word("No verdict yet", formats.UNKNOWN, ":material/pending:", "gray")
 CARTS = {
-    "pool": "Control",
     "waiting": "Waiting",
     "told": "Told",
     "working": "Working",
@@ -72,6 +71,7 @@ CARTS = {
     "reverting": "Going back",
     "reverted": "Back",
     "revert_failed": "Did not go back",
+    "pool": "Control",
 }
 CART_MARKS = {
     "done": "✓",

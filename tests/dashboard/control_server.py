@@ -151,7 +151,7 @@ def control_server() -> Iterator[ControlServer]:
     state = ControlServer()
     state.hold.set()
 
-    class Handler(BaseHTTPRequestHandler):
+    class _Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
             path, _, query = self.path.partition("?")
             size = int(self.headers.get("Content-Length") or 0)
@@ -171,7 +171,7 @@ def control_server() -> Iterator[ControlServer]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     state.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

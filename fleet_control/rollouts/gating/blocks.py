@@ -22,6 +22,8 @@ from fleet_control.rollouts.states import CartStatus
 MAX_ROWS = 200_000
 # Blocks of one look, so that a controller that was away for weeks gets on in steps.
 MAX_BLOCKS = 300
+# Rows of a past day count whenever they were received: nothing is decided on a day that is still coming in.
+PAST_CLOSE_S = 30 * 86_400
 
 Key = tuple[str, str]
 
@@ -52,6 +54,10 @@ class Timing:
     def span(self, start_ms: int, blocks: int, block_s: int | None = None) -> Span:
         """Return consecutive blocks; of another length for windows of pairs and past days."""
         return Span(start_ms, blocks, block_s or self.block_s, self.label_lag_s, self.close_s)
+
+    def past(self, start_ms: int, blocks: int, block_s: int) -> Span:
+        """Return blocks of a day that is over: it is taken as it is known now, late rows and all."""
+        return Span(start_ms, blocks, block_s, self.label_lag_s, PAST_CLOSE_S)
 
     def closed(self, start_ms: int, watermark_ms: int, carts: int) -> Span | None:
         """Return the blocks from a time on that are closed, as many as one look may ask for."""

@@ -159,7 +159,7 @@ class GateEvidence:
         kept = self._past.get(rollout.rollout_id)
         if kept is None:
             day = day_before(self._timing, rollout.stages[0].began_ms or 0)
-            whole = self._timing.span(day.start_ms, 1, day.blocks * day.block_s)
+            whole = self._timing.past(day.start_ms, 1, day.blocks * day.block_s)
             rows = self._source.outcomes(whole, Scope((rollout.baseline,), scope.stores), 1e12)
             kept = {(row.store, row.cart): row.events for row in rows}
             while len(self._past) >= MAX_KEPT:

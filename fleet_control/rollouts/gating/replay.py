@@ -28,7 +28,7 @@ _ANYWHERE = ""
 def day_before(timing: Timing, at_ms: int) -> Span:
     """Return the day before a time, as far as its blocks are closed by then."""
     end_ms = at_ms - timing.close_s * 1000
-    return timing.span(end_ms - BLOCKS * BLOCK_S * 1000, BLOCKS, BLOCK_S)
+    return timing.past(end_ms - BLOCKS * BLOCK_S * 1000, BLOCKS, BLOCK_S)
 
 
 def replay(
@@ -118,7 +118,7 @@ def _parts(timing: Timing, span: Span, carts: int) -> Iterator[Span]:
     step = max(1, min(BLOCKS, MAX_ROWS // max(1, carts)))
     for first in range(0, BLOCKS, step):
         blocks = min(step, BLOCKS - first)
-        yield timing.span(span.start_ms + first * BLOCK_S * 1000, blocks, BLOCK_S)
+        yield timing.past(span.start_ms + first * BLOCK_S * 1000, blocks, BLOCK_S)
 
 
 def _verdict(watches: tuple[Watch, ...], events: dict[str, int], query: str, now_ms: int) -> VerdictGiven:
