@@ -118,9 +118,10 @@ class RolloutStore(Protocol):
     """The database. Every method raises only `RolloutError`; all may be called from any thread."""
 
     def commit(self, change: Change) -> None:
-        """Write a step, or nothing of it.
+        """Write a step, or nothing of it; the same command under the same key is done once.
 
         Raises:
+            ActionRefusedError: the same command was refused before, under the same key.
             StaleVersionError: the head is not at the expected version.
             CartsTakenError: a claimed cart is in another rollout that has not ended.
             FencedError: the lease is no longer held.

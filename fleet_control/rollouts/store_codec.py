@@ -1,9 +1,11 @@
 """How heads, records and effects are written into the database: JSON, through msgspec."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from fleet_control.rollouts.ports import CommandRecord
 from fleet_control.rollouts.rollout import CartRecord, Effect, Notice, Rollout, TellCart, TellPermit
 
 _encoder = msgspec.json.Encoder()
@@ -61,5 +63,17 @@ def decode_effect(kind: str, text: str) -> Effect:
     Raises:
         msgspec.DecodeError: it is none.
     """
+    if kind not in _EFFECTS:
+        raise msgspec.ValidationError(f"no kind of effect: {kind!r}")
     effect: Effect = msgspec.json.decode(text, type=_EFFECTS[kind])
     return effect
+
+
+def decode_command(columns: Mapping[str, Any]) -> CommandRecord:
+    """Return the command of a row's columns; others beside its own are left out.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    # SQLAlchemy's names are a kind of str that msgspec does not take for one.
+    return msgspec.convert({str(name): value for name, value in columns.items()}, CommandRecord)

@@ -2,17 +2,18 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 
 from fleet_control.errors import (
     CartsTakenError,
     FencedError,
-    ReusedKeyError,
     StaleVersionError,
     UnknownRolloutError,
 )
+from fleet_control.rollouts import store_codec as codec
 from fleet_control.rollouts.events import decode_event, encode_event
+from fleet_control.rollouts.idempotency import check_repeat
 from fleet_control.rollouts.ports import Change, CommandRecord, Lease, LoggedEvent, OutboxEntry
 from fleet_control.rollouts.rollout import CartRecord, Rollout, TellCart, TellPermit
 from fleet_control.rollouts.states import CartStatus
@@ -32,66 +33,74 @@ class MemoryRolloutStore:
         self._carts: dict[str, dict[str, CartRecord]] = {}
         self._claims: dict[str, str] = {}
         self._log: list[LoggedEvent] = []
+        self._logs: dict[str, list[LoggedEvent]] = {}
         self._gates: dict[str, dict[str, dict[str, Any]]] = {}
         self._commands: dict[str, CommandRecord] = {}
-        self._outbox: dict[int, OutboxEntry] = {}
+        self._permits: dict[int, OutboxEntry] = {}
+        self._others: dict[int, OutboxEntry] = {}
         self._ids = 0
-        self._lease: Lease | None = None
-        self._lease_until_ms = 0
-        self._token = 0
+        self._leases: dict[str, Lease] = {}
+        self._lease_until_ms: dict[str, int] = {}
 
     def commit(self, change: Change) -> None:
         """Write a step, or nothing of it; see `RolloutStore`."""
         with self._lock:
-            if not self._check(change):
+            if self._is_repeat(change):
                 return
+            self._check(change)
             rollout_id = change.rollout.rollout_id
-            for number, event in enumerate(change.events, change.expected_version + 1):
-                # As a database would: what cannot be written is found out here.
-                self._log.append(LoggedEvent(rollout_id, number, decode_event(encode_event(event))))
+            # As a database would: what cannot be written is found out before anything is.
+            entries = [decode_event(encode_event(event)) for event in change.events]
+            gates = {name: codec.decode_object(codec.encode(state)) for name, state in change.gates.items()}
+            for number, event in enumerate(entries, change.expected_version + 1):
+                entry = LoggedEvent(rollout_id, number, event)
+                self._log.append(entry)
+                self._logs.setdefault(rollout_id, []).append(entry)
             self._heads[rollout_id] = change.rollout
             self._carts.setdefault(rollout_id, {}).update((cart.cart, cart) for cart in change.carts)
-            if change.claims:
-                self._claims.update((cart.cart, rollout_id) for cart in change.carts)
-            for cart in change.carts:
-                if cart.status is CartStatus.EXCLUDED:
-                    self._claims.pop(cart.cart, None)
-            if change.releases:
-                self._claims = {cart: held for cart, held in self._claims.items() if held != rollout_id}
-            self._gates.setdefault(rollout_id, {}).update(
-                (name, dict(state)) for name, state in change.gates.items()
-            )
+            self._claim(change)
+            self._gates.setdefault(rollout_id, {}).update(gates)
             if change.command is not None:
                 self._commands[change.command.key] = change.command
             self._tell_later(change)
 
-    def _check(self, change: Change) -> bool:
-        """Whether to write; False: it was written before."""
+    def _is_repeat(self, change: Change) -> bool:
         command = change.command
-        if command is not None and (known := self._commands.get(command.key)) is not None:
-            if known.fingerprint != command.fingerprint:
-                raise ReusedKeyError(command.key)
+        before = None if command is None else self._commands.get(command.key)
+        if command is None or before is None:
             return False
+        check_repeat(before, command)
+        return True
+
+    def _check(self, change: Change) -> None:
         lease = change.lease
-        if lease is not None and (lease != self._lease or self._now_ms() >= self._lease_until_ms):
+        if lease is not None and not self._is_held(lease):
             raise FencedError(lease.name, lease.token)
         rollout_id = change.rollout.rollout_id
         head = self._heads.get(rollout_id)
         found = 0 if head is None else head.version
         if found != change.expected_version:
             raise StaleVersionError(rollout_id, change.expected_version, found)
-        if change.claims and (taken := self.taken((cart.cart for cart in change.carts), but=rollout_id)):
+        if taken := self.taken(_held_by(change), but=rollout_id):
             raise CartsTakenError(taken)
-        return True
+
+    def _claim(self, change: Change) -> None:
+        """Let a rollout hold the carts of its records, but for those that left it; none once it has ended."""
+        rollout_id, held = change.rollout.rollout_id, set(_held_by(change))
+        for cart in change.carts:
+            if cart.cart not in held and self._claims.get(cart.cart) == rollout_id:
+                del self._claims[cart.cart]
+        self._claims.update(dict.fromkeys(held, rollout_id))
+        if change.releases:
+            self._claims = {cart: by for cart, by in self._claims.items() if by != rollout_id}
 
     def _tell_later(self, change: Change) -> None:
         rollout = change.rollout
         for effect in change.effects:
             self._ids += 1
             manifest = rollout.manifests.get(effect.model, "") if isinstance(effect, TellCart) else ""
-            self._outbox[self._ids] = OutboxEntry(
-                self._ids, rollout.rollout_id, effect, manifest, change.at_ms
-            )
+            entry = OutboxEntry(self._ids, rollout.rollout_id, effect, manifest, change.at_ms)
+            (self._permits if isinstance(effect, TellPermit) else self._others)[entry.id] = entry
 
     def record_refusal(self, command: CommandRecord) -> None:
         """Write down a command that was refused."""
@@ -118,7 +127,8 @@ class MemoryRolloutStore:
         """Return heads, the newest first."""
         with self._lock:
             found = [head for head in self._heads.values() if not (open_only and head.status.final)]
-        return tuple(reversed(found))[:limit]
+        found.sort(key=lambda head: (head.created_ms, head.rollout_id), reverse=True)
+        return tuple(found[:limit])
 
     def carts(self, rollout_id: str) -> dict[str, CartRecord]:
         """Return all records of a rollout."""
@@ -153,8 +163,7 @@ class MemoryRolloutStore:
     def log(self, rollout_id: str, *, after: int = 0, limit: int = 1_000) -> tuple[LoggedEvent, ...]:
         """Return entries in order."""
         with self._lock:
-            mine = [entry for entry in self._log if entry.rollout_id == rollout_id and entry.number > after]
-        return tuple(mine[:limit])
+            return tuple(self._logs.get(rollout_id, ())[after : after + limit])
 
     def log_all(self, *, after: int = 0, limit: int = 1_000) -> tuple[tuple[int, LoggedEvent], ...]:
         """Return entries of all rollouts in the order in which they were written."""
@@ -175,32 +184,40 @@ class MemoryRolloutStore:
     def outbox(self, *, limit: int = 500) -> tuple[OutboxEntry, ...]:
         """Return what waits to be told, permits first."""
         with self._lock:
-            waiting = sorted(
-                self._outbox.values(), key=lambda entry: (not isinstance(entry.effect, TellPermit), entry.id)
-            )
-        return tuple(waiting[:limit])
+            return tuple(islice(chain(self._permits.values(), self._others.values()), limit))
 
     def told(self, ids: Sequence[int]) -> None:
         """Note that entries of the outbox were told."""
         with self._lock:
             for one in ids:
-                self._outbox.pop(one, None)
+                self._permits.pop(one, None)
+                self._others.pop(one, None)
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease | None:
-        """Take or renew the lease; there is one, whatever its name."""
+        """Take or renew a lease; a new holder gets a higher token."""
         with self._lock:
-            now_ms = self._now_ms()
-            held = self._lease is not None and now_ms < self._lease_until_ms
-            if held and self._lease is not None and self._lease.owner != owner:
+            lease = self._leases.get(name)
+            if lease is None or not self._is_held(lease):
+                lease = Lease(name, owner, 1 if lease is None else lease.token + 1)
+            elif lease.owner != owner:
                 return None
-            if not held or self._lease is None:
-                self._token += 1
-                self._lease = Lease(name, owner, self._token)
-            self._lease_until_ms = now_ms + int(ttl_s * 1000)
-            return replace(self._lease)
+            self._leases[name] = lease
+            self._lease_until_ms[name] = self._now_ms() + int(ttl_s * 1000)
+            return lease
 
     def release(self, lease: Lease) -> None:
-        """Give the lease back."""
+        """Give a lease back."""
         with self._lock:
-            if self._lease == lease:
-                self._lease = None
+            if self._leases.get(lease.name) == lease:
+                self._lease_until_ms[lease.name] = 0
+
+    def _is_held(self, lease: Lease) -> bool:
+        same = self._leases.get(lease.name) == lease
+        return same and self._now_ms() < self._lease_until_ms[lease.name]
+
+
+def _held_by(change: Change) -> list[str]:
+    """Return which carts of a change its rollout holds from now on."""
+    if change.releases:
+        return []
+    return [cart.cart for cart in change.carts if cart.status is not CartStatus.EXCLUDED]

@@ -1,12 +1,13 @@
 """`RolloutStore` over SQLAlchemy: reading, the outbox, leases. What `commit` writes is in `writing`."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, and_, case, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, delete, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from fleet_control.errors import CartsTakenError, StoreError, UnknownRolloutError
@@ -14,11 +15,15 @@ from fleet_control.rollouts import store_codec as codec
 from fleet_control.rollouts.events import decode_event
 from fleet_control.rollouts.ports import Change, CommandRecord, Lease, LoggedEvent, OutboxEntry
 from fleet_control.rollouts.rollout import CartRecord, Rollout
-from fleet_control.rollouts.states import Action, CartStatus, Role
+from fleet_control.rollouts.states import CartStatus
 from fleet_control.rollouts.store_sql import tables, writing
+from fleet_control.rollouts.store_sql.engines import POLL_S
 
 # Names in one query. SQLite takes 32,766 at most.
 NAMES = 10_000
+# How long SQLite's write lock stays free between two changes under a lease: some tries of who waits for it.
+# Lower, and a pause can wait for seconds beside a busy engine; higher slows the engine.
+ROOM_S = 5 * POLL_S
 
 
 class SqlRolloutStore:
@@ -32,18 +37,34 @@ class SqlRolloutStore:
     def __init__(self, engine: Engine, now_ms: Callable[[], int]) -> None:
         self._engine = engine
         self._now_ms = now_ms
+        self._driven_s = 0.0
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
 
     def commit(self, change: Change) -> None:
-        """Write a step, or nothing of it; see `RolloutStore`."""
+        """Write a step, or nothing of it; see `RolloutStore`.
+
+        On SQLite all writes queue behind each other, on PostgreSQL those of one rollout: who writes much
+        splits it into many changes.
+        """
+        if change.lease is not None and self._engine.dialect.name == "sqlite":
+            self._make_room()
         try:
             with self._writes() as connection:
                 writing.write(connection, change, lambda: self._clock_ms(connection))
+            if change.lease is not None:
+                self._driven_s = time.monotonic()
         except writing.CartsCollideError as error:
-            raise CartsTakenError(self.taken(error.names, but=change.rollout.rollout_id)) from error
+            taken = self.taken(error.names, but=change.rollout.rollout_id)
+            if not taken:
+                raise StoreError("carts were in another rollout until just now: try again") from error
+            raise CartsTakenError(taken) from error
+
+    def _make_room(self) -> None:
+        """Let those who wait for SQLite's write lock have it before the engine has it again."""
+        time.sleep(max(0.0, self._driven_s + ROOM_S - time.monotonic()))
 
     def record_refusal(self, command: CommandRecord) -> None:
         """Write down a command that was refused; one whose key is known changes nothing."""
@@ -54,8 +75,8 @@ class SqlRolloutStore:
         """Return the command of an idempotency key."""
         query = select(tables.commands).where(tables.commands.c.key == key)
         with self._reads() as connection:
-            row = connection.execute(query).first()
-        return None if row is None else _command(row)
+            row = connection.execute(query).mappings().first()
+            return None if row is None else codec.decode_command(row)
 
     def head(self, rollout_id: str) -> Rollout:
         """Return a head.
@@ -66,9 +87,9 @@ class SqlRolloutStore:
         query = select(tables.rollouts.c.head).where(tables.rollouts.c.rollout_id == rollout_id)
         with self._reads() as connection:
             found = connection.execute(query).scalar()
-        if found is None:
-            raise UnknownRolloutError(rollout_id)
-        return codec.decode_rollout(found)
+            if found is None:
+                raise UnknownRolloutError(rollout_id)
+            return codec.decode_rollout(found)
 
     def heads(self, *, open_only: bool = False, limit: int = 1_000) -> tuple[Rollout, ...]:
         """Return heads, the newest first."""
@@ -125,8 +146,8 @@ class SqlRolloutStore:
             .limit(limit)
         )
         with self._reads() as connection:
-            rows = connection.execute(query).all()
-        return tuple(LoggedEvent(rollout_id, number, decode_event(entry)) for number, entry in rows)
+            rows = connection.execute(query)
+            return tuple(LoggedEvent(rollout_id, number, decode_event(entry)) for number, entry in rows)
 
     def log_all(self, *, after: int = 0, limit: int = 1_000) -> tuple[tuple[int, LoggedEvent], ...]:
         """Return entries of all rollouts in the order in which they were written."""
@@ -138,8 +159,8 @@ class SqlRolloutStore:
             .limit(limit)
         )
         with self._reads() as connection:
-            rows = connection.execute(query).all()
-        return tuple((row[0], LoggedEvent(row[1], row[2], decode_event(row[3]))) for row in rows)
+            rows = connection.execute(query)
+            return tuple((row[0], LoggedEvent(row[1], row[2], decode_event(row[3]))) for row in rows)
 
     def audit(self, *, rollout_id: str | None = None, limit: int = 200) -> tuple[CommandRecord, ...]:
         """Return commands, the newest first."""
@@ -148,7 +169,7 @@ class SqlRolloutStore:
         if rollout_id is not None:
             query = query.where(table.c.rollout_id == rollout_id)
         with self._reads() as connection:
-            return tuple(_command(row) for row in connection.execute(query))
+            return tuple(codec.decode_command(row) for row in connection.execute(query).mappings())
 
     def gates(self, rollout_id: str) -> dict[str, dict[str, Any]]:
         """Return the states of gates."""
@@ -178,25 +199,10 @@ class SqlRolloutStore:
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease | None:
         """Take or renew a lease; a new holder gets a higher token."""
-        table = tables.leases
         with self._writes() as connection:
             now_ms = self._clock_ms(connection)
-            until_ms = now_ms + int(ttl_s * 1000)
-            mine = and_(table.c.owner == owner, table.c.until_ms > now_ms)
-            free = table.c.until_ms <= now_ms
-            token = case((mine, table.c.token), else_=table.c.token + 1)
-            renewed = connection.execute(
-                update(table)
-                .where(table.c.name == name, mine | free)
-                .values(owner=owner, token=token, until_ms=until_ms)
-                .returning(table.c.token)
-            ).scalar()
-            if renewed is not None:
-                return Lease(name, owner, renewed)
-            if connection.execute(select(table.c.name).where(table.c.name == name)).first() is not None:
-                return None
-            connection.execute(insert(table).values(name=name, owner=owner, token=1, until_ms=until_ms))
-            return Lease(name, owner, 1)
+            token = writing.take_lease(connection, name, owner, now_ms, now_ms + int(ttl_s * 1000))
+        return None if token is None else Lease(name, owner, token)
 
     def release(self, lease: Lease) -> None:
         """Give a lease back."""
@@ -237,17 +243,3 @@ def _our_errors() -> Iterator[None]:
         raise StoreError(f"the database of rollouts: {reason(error)}") from error
     except msgspec.DecodeError as error:
         raise StoreError(f"the database of rollouts holds what is not ours: {error}") from error
-
-
-def _command(row: Row[Any]) -> CommandRecord:
-    return CommandRecord(
-        key=row.key,
-        fingerprint=row.fingerprint,
-        at_ms=row.at_ms,
-        actor=row.actor,
-        role=Role(row.role),
-        action=Action(row.action),
-        rollout_id=row.rollout_id,
-        reason=row.reason,
-        outcome=row.outcome,
-    )

@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ForeignKey,
     Index,
     Integer,
     MetaData,
@@ -21,6 +22,12 @@ SCHEMA_VERSION = 1
 metadata = MetaData()
 # SQLite counts rows in INTEGER columns only; AUTOINCREMENT never gives a number twice.
 _Number = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _of_rollout() -> ForeignKey:
+    """Return what keeps rows without a rollout out."""
+    return ForeignKey("rollouts.rollout_id")
+
 
 schema = Table("rollout_schema", metadata, Column("version", Integer, primary_key=True))
 
@@ -40,7 +47,7 @@ log = Table(
     "rollout_log",
     metadata,
     Column("position", _Number, primary_key=True, autoincrement=True),
-    Column("rollout_id", String(64), nullable=False),
+    Column("rollout_id", String(64), _of_rollout(), nullable=False),
     Column("number", BigInteger, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("entry", Text, nullable=False),
@@ -51,7 +58,7 @@ log = Table(
 carts = Table(
     "rollout_carts",
     metadata,
-    Column("rollout_id", String(64), primary_key=True),
+    Column("rollout_id", String(64), _of_rollout(), primary_key=True),
     Column("cart", String(32), primary_key=True),
     Column("store", String(32), nullable=False),
     Column("status", String(32), nullable=False),
@@ -70,7 +77,7 @@ Index(
 gates = Table(
     "rollout_gates",
     metadata,
-    Column("rollout_id", String(64), primary_key=True),
+    Column("rollout_id", String(64), _of_rollout(), primary_key=True),
     Column("gate", String(64), primary_key=True),
     Column("state", Text, nullable=False),
 )
@@ -96,7 +103,7 @@ outbox = Table(
     metadata,
     # The generation of a cart's orders: never given twice, also after rows are deleted.
     Column("id", _Number, primary_key=True, autoincrement=True),
-    Column("rollout_id", String(64), nullable=False),
+    Column("rollout_id", String(64), _of_rollout(), nullable=False),
     Column("rank", Integer, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("effect", Text, nullable=False),
@@ -115,28 +122,41 @@ leases = Table(
     Column("until_ms", BigInteger, nullable=False),
 )
 
-_REFUSE_POSTGRES = DDL(  # type: ignore[no-untyped-call]
+# History is append-only, whatever the code above it does. Who owns the tables can still drop triggers: where
+# that matters, let them belong to another role of PostgreSQL than the controller's.
+_NEVER = "BEGIN SELECT RAISE(ABORT, 'append-only'); END"
+_FUNCTION = (
     "CREATE OR REPLACE FUNCTION rollout_append_only() RETURNS trigger LANGUAGE plpgsql AS "
     "$$ BEGIN RAISE EXCEPTION 'append-only'; END $$"
-).execute_if(dialect="postgresql")
+)
+# SQLite's INSERT OR REPLACE deletes without a DELETE trigger. An entry of the log that is there already is an
+# error; a command that is there is left alone, as its writer asks for.
+_AGAIN = {
+    log: (
+        "position = NEW.position OR (rollout_id = NEW.rollout_id AND number = NEW.number)",
+        _NEVER,
+    ),
+    commands: ("position = NEW.position OR key = NEW.key", "BEGIN SELECT RAISE(IGNORE); END"),
+}
 
-event.listen(metadata, "before_create", _REFUSE_POSTGRES)
-for _table in (log, commands):
-    for _verb in ("UPDATE", "DELETE"):
-        _name = f"{_table.name}_no_{_verb.lower()}"
-        event.listen(
-            _table,
-            "after_create",
-            DDL(  # type: ignore[no-untyped-call]
-                f"CREATE TRIGGER {_name} BEFORE {_verb} ON {_table.name} "
-                "BEGIN SELECT RAISE(ABORT, 'append-only'); END"
-            ).execute_if(dialect="sqlite"),
-        )
-        event.listen(
-            _table,
-            "after_create",
-            DDL(  # type: ignore[no-untyped-call]
-                f"CREATE TRIGGER {_name} BEFORE {_verb} ON {_table.name} "
-                "FOR EACH ROW EXECUTE FUNCTION rollout_append_only()"
-            ).execute_if(dialect="postgresql"),
-        )
+
+def _protect(table: Table, dialect: str, kind: str, condition: str, action: str) -> None:
+    name = f"{table.name}_no_{kind.lower().replace(' ', '_')}"
+    statement = f"CREATE TRIGGER {name} BEFORE {kind} ON {table.name} {condition} {action}"
+    ddl = DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
+    event.listen(table, "after_create", ddl)
+
+
+event.listen(
+    metadata,
+    "before_create",
+    DDL(_FUNCTION).execute_if(dialect="postgresql"),  # type: ignore[no-untyped-call]
+)
+for _table, (_same, _then) in _AGAIN.items():
+    for _kind in ("UPDATE", "DELETE"):
+        _protect(_table, "sqlite", _kind, "", _NEVER)
+    _there = f"WHEN EXISTS (SELECT 1 FROM {_table.name} WHERE {_same})"  # noqa: S608  # our own names
+    _protect(_table, "sqlite", "INSERT", _there, _then)
+    _call = "EXECUTE FUNCTION rollout_append_only()"
+    _protect(_table, "postgresql", "UPDATE OR DELETE", "FOR EACH ROW", _call)
+    _protect(_table, "postgresql", "TRUNCATE", "FOR EACH STATEMENT", _call)

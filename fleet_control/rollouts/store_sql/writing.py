@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select, update
+import msgspec
+from sqlalchemy import Connection, Table, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from fleet_control.errors import FencedError, ReusedKeyError, StaleVersionError
+from fleet_control.errors import FencedError, StaleVersionError
 from fleet_control.rollouts import store_codec as codec
 from fleet_control.rollouts.events import encode_event
+from fleet_control.rollouts.idempotency import check_repeat
 from fleet_control.rollouts.ports import Change, CommandRecord, Lease
 from fleet_control.rollouts.rollout import CartRecord, TellCart, TellPermit
 from fleet_control.rollouts.states import CartStatus
@@ -23,13 +25,17 @@ _LOG_LOCK = 0x0CA27
 def write(connection: Connection, change: Change, clock_ms: Callable[[], int]) -> None:
     """Write everything of a change, in the order in which it is refused most cheaply.
 
+    A command that was written before, with the same outcome, is done: nothing is written, nothing is raised.
+
     Raises:
         ReusedKeyError: the command's key was used for another command.
+        ActionRefusedError: the command was refused before.
         FencedError: the lease is no longer held.
         StaleVersionError: the head is not at the expected version.
         CartsCollideError: a claimed cart is in another rollout.
     """
-    if change.command is not None and not write_command(connection, change.command):
+    if change.command is not None and (before := write_command(connection, change.command)) is not None:
+        check_repeat(before, change.command)
         return
     if change.lease is not None:
         _check_lease(connection, change.lease, clock_ms())
@@ -40,30 +46,33 @@ def write(connection: Connection, change: Change, clock_ms: Callable[[], int]) -
     _write_log(connection, change)
 
 
-def write_command(connection: Connection, command: CommandRecord) -> bool:
-    """Write a command; False if this very command is there already.
-
-    Raises:
-        ReusedKeyError: its key was used for another command.
-    """
-    made = _insert(connection, tables.commands).values(
-        key=command.key,
-        rollout_id=command.rollout_id,
-        fingerprint=command.fingerprint,
-        at_ms=command.at_ms,
-        actor=command.actor,
-        role=command.role.value,
-        action=command.action.value,
-        reason=command.reason,
-        outcome=command.outcome,
-    )
+def write_command(connection: Connection, command: CommandRecord) -> CommandRecord | None:
+    """Write a command, or return the one that is there under its key."""
+    columns: dict[str, Any] = msgspec.to_builtins(command)
+    made = _insert(connection, tables.commands).values(**columns)
     new = made.on_conflict_do_nothing(index_elements=["key"]).returning(tables.commands.c.key)
     if connection.execute(new).first() is not None:
-        return True
-    query = select(tables.commands.c.fingerprint).where(tables.commands.c.key == command.key)
-    if connection.execute(query).scalar() != command.fingerprint:
-        raise ReusedKeyError(command.key)
-    return False
+        return None
+    query = select(tables.commands).where(tables.commands.c.key == command.key)
+    return codec.decode_command(connection.execute(query).mappings().one())
+
+
+def take_lease(connection: Connection, name: str, owner: str, now_ms: int, until_ms: int) -> int | None:
+    """Take or renew a lease in one statement; returns its token, None if somebody else holds it."""
+    table = tables.leases
+    free, mine = table.c.until_ms <= now_ms, table.c.owner == owner
+    made = _insert(connection, table).values(name=name, owner=owner, token=1, until_ms=until_ms)
+    taken = made.on_conflict_do_update(
+        index_elements=["name"],
+        set_={
+            "owner": owner,
+            "token": case((free, table.c.token + 1), else_=table.c.token),
+            "until_ms": until_ms,
+        },
+        where=mine | free,
+    )
+    token: int | None = connection.execute(taken.returning(table.c.token)).scalar()
+    return token
 
 
 def taken(connection: Connection, names: Sequence[str], but: str) -> dict[str, str]:
@@ -119,13 +128,16 @@ def _write_carts(connection: Connection, change: Change) -> None:
             index_elements=["rollout_id", "cart"],
             set_={"store": new.store, "status": new.status, "active": new.active, "record": new.record},
         )
-        rows = [_cart_row(rollout_id, cart) for cart in change.carts]
+        # In the same order everywhere: of two rollouts that claim the same carts at once, one waits for the
+        # other and is told; in other orders they would wait for each other.
+        rows = [_cart_row(change, cart) for cart in sorted(change.carts, key=lambda cart: cart.cart)]
         try:
             connection.execute(upsert, rows)
         except IntegrityError as error:
             raise CartsCollideError(rows) from error
     if change.releases:
-        connection.execute(update(table).where(table.c.rollout_id == rollout_id).values(active=False))
+        held = (table.c.rollout_id == rollout_id, table.c.active.is_(True))
+        connection.execute(update(table).where(*held).values(active=False))
 
 
 class CartsCollideError(Exception):
@@ -136,13 +148,13 @@ class CartsCollideError(Exception):
         self.names = [str(row["cart"]) for row in rows]
 
 
-def _cart_row(rollout_id: str, cart: CartRecord) -> dict[str, Any]:
+def _cart_row(change: Change, cart: CartRecord) -> dict[str, Any]:
     return {
-        "rollout_id": rollout_id,
+        "rollout_id": change.rollout.rollout_id,
         "cart": cart.cart,
         "store": cart.store,
         "status": cart.status.value,
-        "active": cart.status is not CartStatus.EXCLUDED,
+        "active": not change.releases and cart.status is not CartStatus.EXCLUDED,
         "record": codec.encode(cart),
     }
 

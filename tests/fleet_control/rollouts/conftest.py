@@ -79,6 +79,15 @@ def postgresql_database(postgresql_address: str, tmp_path: Path) -> str:
     return postgresql_address.replace("/postgres?", f"/{name}?")
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def sql_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of an empty database of each kind that keeps anything."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/rollouts.db"
+    address: str = request.getfixturevalue("postgresql_database")
+    return address
+
+
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """Return how a controller opens the database; each kind must behave the same."""

@@ -1,46 +1,44 @@
 """What the database keeps true, on every kind of it."""
 
 import threading
-from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from fleet_control.errors import (
+    ActionRefusedError,
     CartsTakenError,
     FencedError,
     ReusedKeyError,
     RolloutError,
     StaleVersionError,
-    StoreError,
     UnknownRolloutError,
 )
 from fleet_control.rollouts import events
 from fleet_control.rollouts.batch import Batch, Loaded
+from fleet_control.rollouts.events import Candidate
 from fleet_control.rollouts.ports import Change, CommandRecord, RolloutStore
 from fleet_control.rollouts.reducer import create
 from fleet_control.rollouts.rollout import TellCart, TellPermit
-from fleet_control.rollouts.states import Action, CartStatus, Role, Verdict
-from fleet_control.rollouts.store_sql import open_store
-from tests.fleet_control.rollouts.conftest import Opener, now_ms
-from tests.fleet_control.rollouts.worlds import BASELINE, MANIFESTS, MODEL, candidates, plan
+from fleet_control.rollouts.states import Action, CartStatus, DeviceState, Role, Verdict
+from tests.fleet_control.rollouts.conftest import Opener
+from tests.fleet_control.rollouts.worlds import BASELINE, MANIFESTS, MODEL, candidates, plan, says
 
 FIRST, SECOND = "s001-c01", "s001-c02"
 
 
-def made(store: RolloutStore, rollout_id: str = "autumn") -> Loaded:
+def made(store: RolloutStore, rollout_id: str = "autumn", created_ms: int = 1) -> Loaded:
     """Create a rollout."""
     event = events.Created(
-        at_ms=1, actor="olga", plan=plan(rollout=rollout_id), baseline=BASELINE, manifests=MANIFESTS
+        at_ms=created_ms, actor="olga", plan=plan(rollout=rollout_id), baseline=BASELINE, manifests=MANIFESTS
     )
     step = create(event)
     store.commit(Change(step.rollout, 0, (event,), 1, effects=step.effects))
     return Loaded(step.rollout, {})
 
 
-def started(store: RolloutStore, rollout_id: str = "autumn") -> Loaded:
+def started(store: RolloutStore, rollout_id: str = "autumn", created_ms: int = 1) -> Loaded:
     """Create and start a rollout, and tell two carts."""
-    loaded = made(store, rollout_id)
+    loaded = made(store, rollout_id, created_ms)
     happens(store, loaded, events.Started(at_ms=2, population=candidates()))
     happens(
         store,
@@ -172,12 +170,13 @@ def test_carts_are_read_page_by_page(store: RolloutStore) -> None:
 
 def test_heads_are_read_newest_first_and_ended_ones_apart(store: RolloutStore) -> None:
     """The engine reads those that have not ended."""
-    first = started(store)
+    first = started(store, created_ms=5)
     happens(store, first, events.Aborted(at_ms=3, actor="olga"))
-    started(store, "winter")
-    assert {head.rollout_id for head in store.heads()} == {"autumn", "winter"}
-    assert [head.rollout_id for head in store.heads(open_only=True)] == ["winter"]
-    assert len(store.heads(limit=1)) == 1
+    started(store, "winter", created_ms=9)
+    made(store, "older", created_ms=1)
+    assert [head.rollout_id for head in store.heads()] == ["winter", "autumn", "older"]
+    assert [head.rollout_id for head in store.heads(open_only=True)] == ["winter", "older"]
+    assert [head.rollout_id for head in store.heads(limit=1)] == ["winter"]
 
 
 def test_many_writers_at_once_lose_and_double_nothing(database: Opener) -> None:
@@ -211,62 +210,91 @@ def test_many_writers_at_once_lose_and_double_nothing(database: Opener) -> None:
     assert store.head("autumn").version == numbers[-1]
 
 
-def test_the_logs_cannot_be_edited_even_in_the_database(tmp_path: Path) -> None:
-    """An UPDATE or DELETE of history is refused by SQLite itself."""
-    address = f"sqlite:///{tmp_path}/rollouts.db"
-    store = open_store(address, now_ms)
+def test_a_refusal_that_is_known_changes_nothing(store: RolloutStore) -> None:
+    """Whatever comes under its key: the first word stays, and nobody is told of a mistake twice."""
+    store.record_refusal(asked("k", outcome="it is paused"))
+    store.record_refusal(asked("k", "another", outcome="something else"))
+    assert store.audit() == (asked("k", outcome="it is paused"),)
+
+
+def test_a_command_that_was_refused_is_not_carried_out_under_the_same_key(store: RolloutStore) -> None:
+    """Two servers have the same click: after one has refused it, the other does not say that it is done."""
+    loaded = started(store)
+    before = store.head("autumn")
+    store.record_refusal(asked("click", outcome="it was too early"))
+    batch = Batch(loaded, 9)
+    batch.add((events.Paused(at_ms=9, actor="olga"),))
+    with pytest.raises(ActionRefusedError, match="too early"):
+        batch.commit(store, command=asked("click"))
+    assert store.head("autumn") == before
+
+
+def test_a_lease_that_ran_out_is_somebody_elses(database: Opener) -> None:
+    """Without being given back; who slept through it writes nothing, also while nobody else has it yet."""
+    mine, theirs = database(), database()
+    loaded = started(mine)
+    slept = mine.acquire("rollouts", "a", 0)
+    assert slept is not None
+    with pytest.raises(FencedError):
+        mine.commit(Change(loaded.rollout, loaded.rollout.version, (), 9, lease=slept))
+    newer = theirs.acquire("rollouts", "b", 60)
+    assert newer is not None
+    assert newer.token == slept.token + 1
+    before = (mine.head("autumn"), mine.carts("autumn"), mine.outbox(), mine.log("autumn"))
+    batch = Batch(loaded, 9)
+    batch.add((events.Paused(at_ms=9, actor="controller"),))
+    with pytest.raises(FencedError):
+        batch.commit(mine, lease=slept, gates={"accuracy": {"n": 1}})
+    assert (mine.head("autumn"), mine.carts("autumn"), mine.outbox(), mine.log("autumn")) == before
+    assert mine.gates("autumn") == {}
+    mine.release(slept)
+    assert theirs.acquire("rollouts", "b", 60) == newer
+    assert mine.acquire("ingest", "a", 60) is not None
+
+
+def test_a_late_word_of_a_cart_that_left_frees_it_nowhere_else(store: RolloutStore) -> None:
+    """A cart that was excluded may be in the next rollout; the old one's records do not touch that."""
+    first = started(store)
+    happens(store, first, events.CartExcluded(at_ms=6, cart=FIRST))
+    assert store.taken([FIRST, SECOND]) == {SECOND: "autumn"}
+    second = made(store, "winter")
+    happens(store, second, events.Started(at_ms=7, population=(Candidate("s009", FIRST, "jetson"),)))
+    happens(store, first, says(FIRST, DeviceState.FETCHING, step=3, at_ms=8))
+    assert first.carts[FIRST].step == 3
+    assert store.taken([FIRST]) == {FIRST: "winter"}
+
+
+def test_of_two_starts_at_once_one_is_told_which_carts_are_taken(database: Opener) -> None:
+    """Their targets are in different orders, and still nobody waits for ever, or for the other."""
+    stores = (database(), database())
+    carts = tuple(Candidate("s001", f"c{n:04}", "jetson") for n in range(3_000))
+    both = [made(each, name) for each, name in zip(stores, ("autumn", "winter"), strict=True)]
+    outcomes: list[str] = []
+
+    def start(store: RolloutStore, loaded: Loaded, population: tuple[Candidate, ...]) -> None:
+        try:
+            happens(store, loaded, events.Started(at_ms=2, population=population))
+        except RolloutError as error:
+            outcomes.append(type(error).__name__)
+        else:
+            outcomes.append("started")
+
+    orders = (carts, tuple(reversed(carts)))
+    threads = [
+        threading.Thread(target=start, args=each, daemon=True)
+        for each in zip(stores, both, orders, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    assert sorted(outcomes) == ["CartsTakenError", "started"]
+    assert len(set(stores[0].taken(cart.cart for cart in carts).values())) == 1
+
+
+def test_what_was_told_is_forgotten_whatever_its_number(store: RolloutStore) -> None:
+    """Also what is told twice, and more numbers than one statement takes."""
     started(store)
-    store.record_refusal(asked("k"))
-    _check_append_only(address)
-    store.close()
-
-
-@pytest.mark.postgresql
-def test_the_logs_cannot_be_edited_in_postgresql_either(postgresql_database: str) -> None:
-    """The same by PostgreSQL."""
-    store = open_store(postgresql_database, now_ms)
-    started(store)
-    store.record_refusal(asked("k"))
-    _check_append_only(postgresql_database.replace("postgresql:", "postgresql+psycopg:"))
-    store.close()
-
-
-def _check_append_only(address: str) -> None:
-    engine = create_engine(address)
-    for statement in (
-        "UPDATE rollout_log SET entry = ''",
-        "DELETE FROM rollout_log",
-        "UPDATE rollout_commands SET actor = ''",
-        "DELETE FROM rollout_commands",
-    ):
-        with engine.connect() as connection, pytest.raises(Exception, match="append-only"):
-            connection.execute(text(statement))
-    engine.dispose()
-
-
-def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
-    """It is not guessed at."""
-    address = f"sqlite:///{tmp_path}/rollouts.db"
-    open_store(address, now_ms).close()
-    engine = create_engine(address)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE rollout_schema SET version = 99"))
-    engine.dispose()
-    with pytest.raises(StoreError, match="version 99"):
-        open_store(address, now_ms)
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "mysql://u:s3cret@localhost/x",
-        "nonsense",
-        "postgresql://u:s3cret@127.0.0.1:1/none",
-        "sqlite:////proc/none/rollouts.db",
-    ],
-)
-def test_a_database_that_cannot_be_opened_is_named_without_its_password(address: str) -> None:
-    """A clear sentence; no secret in it."""
-    with pytest.raises(RolloutError) as caught:
-        open_store(address, now_ms)
-    assert "s3cret" not in str(caught.value)
+    store.told(range(100_000))
+    store.told([1])
+    assert store.outbox() == ()
