@@ -76,7 +76,7 @@ class SqlRolloutStore:
         query = select(tables.commands).where(tables.commands.c.key == key)
         with self._reads() as connection:
             row = connection.execute(query).mappings().first()
-            return None if row is None else codec.decode_command(row)
+            return None if row is None else codec.decode_command({**row})
 
     def head(self, rollout_id: str) -> Rollout:
         """Return a head.
@@ -169,7 +169,7 @@ class SqlRolloutStore:
         if rollout_id is not None:
             query = query.where(table.c.rollout_id == rollout_id)
         with self._reads() as connection:
-            return tuple(codec.decode_command(row) for row in connection.execute(query).mappings())
+            return tuple(codec.decode_command({**row}) for row in connection.execute(query).mappings())
 
     def gates(self, rollout_id: str) -> dict[str, dict[str, Any]]:
         """Return the states of gates."""

@@ -54,7 +54,7 @@ def write_command(connection: Connection, command: CommandRecord) -> CommandReco
     if connection.execute(new).first() is not None:
         return None
     query = select(tables.commands).where(tables.commands.c.key == command.key)
-    return codec.decode_command(connection.execute(query).mappings().one())
+    return codec.decode_command({**connection.execute(query).mappings().one()})
 
 
 def take_lease(connection: Connection, name: str, owner: str, now_ms: int, until_ms: int) -> int | None:
