@@ -1,11 +1,12 @@
 -- Errors of the engine and around it per cart and block, and how often it was asked, from telemetry windows that
--- ingest received within a fixed lag. A block never changes afterwards.
+-- ingest received within a fixed lag: a window counts where it ends. A block never changes afterwards.
 WITH windows AS (
   SELECT
     store_id, cart_id, COALESCE(model_digest, '') AS model_digest, histograms, counters,
-    DIV(UNIX_MICROS(window_start) - UNIX_MICROS(@start), @block_s * 1000000) AS block, received_at
+    DIV(UNIX_MICROS(window_end) - UNIX_MICROS(@start), @block_s * 1000000) AS block, received_at
   FROM telemetry_raw
-  WHERE window_start >= @start AND window_start < @end
+  WHERE window_start >= TIMESTAMP_SUB(@start, INTERVAL 1 DAY) AND window_start < @end
+    AND window_end >= @start AND window_end < @end
     AND (ARRAY_LENGTH(@stores) = 0 OR store_id IN UNNEST(@stores))
     AND COALESCE(model_digest, '') IN UNNEST(@models)
   QUALIFY ROW_NUMBER() OVER (

@@ -120,7 +120,7 @@ def test_what_the_source_asks_and_gets(warehouse: Warehouse) -> None:
     assert row == CartOutcomes(0, *cart, MODEL, n, 0, n, n // 2)
     assert source.errors(SPAN, SCOPE)[0].inferences >= 120
     proofs = source.running([cart, ("s001", "s001-c02")], BEGAN_MS)
-    assert proofs == {"s001-c01": Proof(MODEL, 6, 120, BEGAN_MS + MINUTE_MS)}
+    assert proofs == {"s001-c01": Proof(MODEL, 6, 120, BEGAN_MS + MINUTE_MS - 1)}
 
 
 def test_only_our_errors_come_out(endpoint: EmulatorProcess) -> None:

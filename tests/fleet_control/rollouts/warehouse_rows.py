@@ -57,7 +57,8 @@ def minute(
             {
                 **_identity(cart, "tel", begin_ms, model, n),
                 "window_start": utc(begin_ms),
-                "window_end": utc(begin_ms + MINUTE_MS // windows),
+                # Within its minute: a window counts where it ends.
+                "window_end": utc(begin_ms + MINUTE_MS // windows - 1),
                 "windows_merged": 1,
                 "histograms": [{"stage": "infer", "bucket": 90, "n": 20}],
                 "signals": [],
