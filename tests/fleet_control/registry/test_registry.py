@@ -42,7 +42,10 @@ class SleepingClock(SystemClock):
         clock = self
 
         class Passing(threading.Event):
+            """Waits by passing the time."""
+
             def wait(self, timeout: float | None = None) -> bool:
+                """Pass the time."""
                 clock.slept_s += timeout or 0.0
                 return False
 

@@ -271,7 +271,10 @@ def test_errors_of_the_client_are_ours() -> None:
     """What the client calls unavailable is unreachable here."""
 
     class Away:
+        """A warehouse that does not answer."""
+
         def run(self, question: object) -> None:
+            """Do not answer."""
             raise WarehouseUnavailableError(str(question), "it is away")
 
     with pytest.raises(WarehouseUnreachableError):
