@@ -134,6 +134,7 @@ def _draw_foot(card: GateCard, context: PageContext) -> None:
         card.note and escaped(card.note.rstrip(".")),
         counted,
         gate.alpha and f"alpha {gate.alpha:.2g}",
-        card.query and f"query `{card.query.replace('`', '')}`",
+        card.query and f"query {card.query.partition('(')[0]}",
     )
-    st.caption(" · ".join(part for part in parts if part))
+    asked = f"`{card.query.replace('`', '')}`" if card.query else None
+    st.caption(" · ".join(part for part in parts if part), help=asked)

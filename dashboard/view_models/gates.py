@@ -15,6 +15,7 @@ _WHAT = {
     "accuracy": "item events that nobody contradicted",
     "errors": "errors per inference",
     "latency": "slow decisions",
+    "sample_ratio": "share of all item events",
 }
 
 
