@@ -179,10 +179,13 @@ class Engine:
                 batch.commit(self._store, lease=lease)
 
     def _write_verdicts(self, loaded: Loaded, found: Findings, now_ms: int, lease: Lease) -> None:
-        if not found.verdicts and not found.gates:
+        known = {gate: said.verdict for gate, said in loaded.rollout.verdicts.items()}
+        # What was found twice is said once: a FAIL that a person has acknowledged must not stop it again.
+        words = tuple(word for word in found.verdicts if known.get(word.gate) is not word.verdict)
+        if not words and not found.gates:
             return
         batch = Batch(loaded, now_ms)
-        batch.add(found.verdicts)
+        batch.add(words)
         with self._lock:
             batch.commit(self._store, lease=lease, gates=found.gates)
 

@@ -302,3 +302,19 @@ def test_late_reports_are_counted_as_ignored_and_change_nothing() -> None:
     scene.engine.run_pass(scene.lease)
     assert scene.head.version == version
     assert ignored == ["it changes no cart"]
+
+
+def test_a_verdict_that_is_found_twice_does_not_stop_what_a_person_resumed() -> None:
+    """The observer may look again before the engine has written; the same word is said once."""
+    scene = Scene()
+    scene.create()
+    scene.arm()
+    scene.turn(5)
+    scene.says("accuracy", Verdict.FAIL)
+    assert scene.turn(1).status is RolloutStatus.PAUSED
+    scene.act(Action.RESUME)
+    scene.says("accuracy", Verdict.FAIL)
+    assert scene.turn(2).status is RolloutStatus.RUNNING
+    scene.says("accuracy", Verdict.INCONCLUSIVE)
+    scene.says("accuracy", Verdict.FAIL)
+    assert scene.turn(2).status is RolloutStatus.PAUSED
