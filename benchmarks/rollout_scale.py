@@ -133,8 +133,7 @@ class Scale:
             proofs[cart] = Proof(desired.model, windows=5, inferences=9, last_ms=self.now_ms + 1_000)
         self.fleet.told.clear()
         self._seen = 0
-        if proofs:
-            self.engine.found(Findings("scale", proofs))
+        self.engine.found(Findings("scale", proofs, counted_ms=self.now_ms))
 
 
 def measure(carts: int, address: str, file: Path | None) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class Plan:
             *_python("demo.cli", "control", "--broker", self._where.broker),
             *("--warehouse", self._where.warehouse, "--tokens", str(self._data.tokens)),
             *("--database", f"sqlite:///{self._data.control.absolute() / 'rollouts.db'}"),
-            *("--repository", self._models_url, "--root", root),
+            *("--repository", self._models_url, "--root", root, "--pins", where),
             *("--cache", str(self._data.control / "cache"), "--http-port", str(self._ports.control)),
             # Simulated shoppers correct and scan within seconds, and the demo's rows arrive at once.
             *("--block-s", "20", "--label-lag-s", "30", "--arrival-s", "20"),

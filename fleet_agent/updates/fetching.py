@@ -57,10 +57,6 @@ class ThinLine(FetcherInterface):
         """Give back connections."""
         self._pool.clear()
 
-    def forget(self, url: str) -> None:
-        """Delete the part of a file that turned out wrong."""
-        self._part(url).unlink(missing_ok=True)
-
     def forget_all(self) -> None:
         """Delete all parts."""
         for part in self._folder.glob("*.part"):
@@ -84,10 +80,14 @@ class ThinLine(FetcherInterface):
             begin, chunks = self._streamed(url, done)
             if begin == 0:
                 file.truncate(0)
+            have = begin
             file.seek(0)
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
             for chunk in chunks:
+                have += len(chunk)
+                if self.most_bytes and have > self.most_bytes:
+                    raise DownloadLengthMismatchError(f"{url} is longer than it should be")
                 file.write(chunk)
                 # What has come must be there after a power cut, or a thin line never gets through.
                 file.flush()
@@ -107,6 +107,9 @@ class ThinLine(FetcherInterface):
         if answer.status not in (200, 206):
             answer.release_conn()
             raise DownloadHTTPError(f"{url}: {answer.status} {answer.reason}", answer.status)
+        if answer.status == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
+            answer.release_conn()
+            raise DownloadError(f"{url}: the server gives another part than the one asked for")
         return (begin if answer.status == 206 else 0), self._pieces(url, answer)
 
     def _pieces(self, url: str, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

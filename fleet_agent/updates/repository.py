@@ -210,7 +210,12 @@ class TufRepository:
             return
         make_folder(path.parent)
         self._line.most_bytes = target.length
-        updater.download_target(target, str(path))
+        try:
+            updater.download_target(target, str(path))
+        except (DownloadLengthMismatchError, RepositoryError, ValueError):
+            # A part of a wrong file must not spoil the right one for ever.
+            self._line.forget_all()
+            raise
 
 
 def _files(manifest: Path) -> list[str]:

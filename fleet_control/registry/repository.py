@@ -108,7 +108,14 @@ class ModelRepository:
         """
         entry = checked_model(model, int(self._now().timestamp() * 1000))
         with locked(self._folder):
-            others = [one for one in self.index().models if one.digest != entry.digest]
+            index = self.index()
+            for one in index.models:
+                if one.digest == entry.digest and one.manifest != entry.manifest:
+                    why = "carts may have to go back to it, so it stays as it is: retire it first"
+                    raise RegistryError(
+                        f"{entry.digest} is published with another manifest ({one.version}); {why}"
+                    )
+            others = [one for one in index.models if one.digest != entry.digest]
             targets = {
                 path: TargetFile.from_file(path, str(model / name), ["sha256"])
                 for name in entry.files

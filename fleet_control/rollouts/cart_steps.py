@@ -15,7 +15,7 @@ The rules:
 
 from dataclasses import replace
 
-from fleet_control.rollouts.events import CartReported, CartSeen
+from fleet_control.rollouts.events import CartExcluded, CartReported, CartSeen
 from fleet_control.rollouts.rollout import CartRecord
 from fleet_control.rollouts.states import CartStatus, DeviceState
 
@@ -120,9 +120,13 @@ def _back(record: CartRecord, at_ms: int) -> CartRecord:
     return again if record.told_ms is None else replace(again, told_ms=at_ms)
 
 
-def excluded(record: CartRecord, at_ms: int, why: str) -> CartRecord | None:
+def excluded(record: CartRecord, event: CartExcluded) -> CartRecord | None:
     """Return it after it left the target; None: it had left before."""
-    return None if record.status is CartStatus.EXCLUDED else moved(record, CartStatus.EXCLUDED, at_ms, why)
+    if record.status is CartStatus.EXCLUDED:
+        return None
+    # A rollback has to find it where it is.
+    found = replace(record, store=event.store or record.store)
+    return moved(found, CartStatus.EXCLUDED, event.at_ms, event.reason)
 
 
 def retried(record: CartRecord, at_ms: int, retries: int) -> CartRecord | None:
@@ -134,7 +138,7 @@ def retried(record: CartRecord, at_ms: int, retries: int) -> CartRecord | None:
 
 def needs_recall(record: CartRecord) -> bool:
     """Whether it may run the model, now or later, and was not told to go back."""
-    left = (CartStatus.POOL, CartStatus.EXCLUDED, CartStatus.REVERTING, CartStatus.REVERTED)
+    left = (CartStatus.POOL, CartStatus.REVERTING, CartStatus.REVERTED)
     lost_on_its_way_back = record.status is CartStatus.UNREACHABLE and record.before is CartStatus.REVERTING
     settled = record.status in (*left, CartStatus.REVERT_FAILED) or lost_on_its_way_back
     return record.attempt > 0 and not settled

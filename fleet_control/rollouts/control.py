@@ -215,9 +215,9 @@ class RolloutControl:
         raise StaleVersionError(command.rollout_id, loaded.rollout.version, found)
 
     def _check_baseline(self, command: Command) -> None:
-        baseline = self._store.head(command.rollout_id).baseline
-        if permissions.may(command.role, command.action) and not self._registry.fetchable(baseline):
-            why = f"the baseline {baseline} cannot be fetched from the repository any more"
+        rollout = self._store.head(command.rollout_id)
+        if permissions.may(command.role, command.action) and not can_go_back(self._registry, rollout):
+            why = f"the baseline {rollout.baseline} cannot be fetched from the repository any more"
             raise ActionRefusedError(command.action.value, why)
 
     def _load(self, command: Command) -> Loaded:
@@ -264,6 +264,19 @@ class RolloutControl:
         except (ActionRefusedError, CartsTakenError, PlanError, StaleVersionError) as error:
             self._store.record_refusal(replace(record, outcome=str(error)))
             raise
+
+
+def can_go_back(registry: Registry, rollout: Rollout) -> bool:
+    """Whether the very baseline that a rollout would bring back can be fetched.
+
+    Raises:
+        RegistryError: the repository does not answer.
+    """
+    wanted = rollout.manifests.get(rollout.baseline)
+    published = any(
+        model.digest == rollout.baseline and model.manifest == wanted for model in registry.models()
+    )
+    return published and registry.fetchable(rollout.baseline)
 
 
 def _check_version(rollout: Rollout, command: Command) -> None:

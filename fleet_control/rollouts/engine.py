@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
+from msgspec.structs import replace
 
 from fleet_control.errors import FencedError, FleetControlError, StaleVersionError
 from fleet_control.rollouts import events, membership
@@ -22,6 +23,7 @@ from fleet_control.rollouts.plan import TAIL
 from fleet_control.rollouts.policy import carts as of_carts
 from fleet_control.rollouts.policy import stages as of_stages
 from fleet_control.rollouts.ports import CartReport, CartSighting, Fleet, Lease, Proof, RolloutStore
+from fleet_control.rollouts.rollout import Rollout
 from fleet_control.rollouts.states import CartStatus
 
 _log = structlog.get_logger(__name__)
@@ -30,6 +32,8 @@ _log = structlog.get_logger(__name__)
 # behind one.
 MAX_ENTRIES = 1_000
 MINUTE_MS = 60_000
+# Reports of one rollout that are kept while the database is away.
+MAX_UNWRITTEN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,14 @@ class Findings:
         proofs: What its carts run, by id.
         verdicts: What gates say now, if they changed their mind.
         gates: New states of gates, by name.
+        counted_ms: Events up to then are counted; None: nothing was counted.
     """
 
     rollout_id: str
     proofs: Mapping[str, Proof]
     verdicts: tuple[events.VerdictGiven, ...] = ()
     gates: Mapping[str, Mapping[str, Any]] | None = None
+    counted_ms: int | None = None
 
 
 OnIgnored = Callable[[AnyEvent, str], None]
@@ -61,6 +67,7 @@ class Engine:
         now_ms: The time, epoch milliseconds.
         zones: Time zones of stores.
         on_ignored: Told of every entry that changed nothing.
+        can_go_back: Whether the baseline of a rollout can be fetched: else it is not rolled back by itself.
     """
 
     def __init__(
@@ -71,12 +78,17 @@ class Engine:
         now_ms: Callable[[], int],
         zones: Callable[[], Mapping[str, ZoneInfo]] = dict,
         on_ignored: OnIgnored = lambda _event, _why: None,
+        can_go_back: Callable[[Rollout], bool] = lambda _: True,
     ) -> None:
         self._store = store
         self._fleet = fleet
         self._now_ms = now_ms
         self._zones = zones
         self._on_ignored = on_ignored
+        self._can_go_back = can_go_back
+        # What could not be written yet, by rollout: counting it again later is harmless.
+        self._unwritten: dict[str, tuple[CartReport, ...]] = {}
+        self._counted_ms: dict[str, int] = {}
         self._loaded: dict[str, Loaded] = {}
         self._findings: list[Findings] = []
         self._lock = threading.Lock()
@@ -103,8 +115,11 @@ class Engine:
         findings = self._take_findings()
         for rollout_id in list(self._loaded):
             mine = tuple(found for found in findings if found.rollout_id == rollout_id)
+            said = (*self._unwritten.pop(rollout_id, ()), *reports.get(rollout_id, ()))
+            self._unwritten[rollout_id] = said[-MAX_UNWRITTEN:]
             try:
-                self._drive_safely(rollout_id, reports.get(rollout_id, ()), mine, lease)
+                self._drive_safely(rollout_id, said, mine, lease)
+                del self._unwritten[rollout_id]
             except FencedError:
                 raise
             except FleetControlError as error:
@@ -157,16 +172,28 @@ class Engine:
         now_ms, sightings = self._now_ms(), self._fleet.carts()
         self._write(loaded, of_carts.heard(reports), now_ms, lease)
         for findings in found:
+            if findings.counted_ms is not None:
+                self._counted_ms[loaded.rollout.rollout_id] = findings.counted_ms
             shown = of_carts.shown(loaded.rollout, loaded.carts.values(), findings.proofs, now_ms)
             self._write(loaded, shown, now_ms, lease)
             self._write_verdicts(loaded, findings, now_ms, lease)
-        self._write(loaded, of_stages.alarms(loaded.rollout, now_ms), now_ms, lease)
-        overdue = of_carts.overdue(loaded.rollout, loaded.carts.values(), sightings, now_ms)
-        self._write(loaded, overdue, now_ms, lease)
-        self._write(loaded, of_stages.alarms(loaded.rollout, now_ms), now_ms, lease)
-        self._write(loaded, self._stage_moves(loaded, sightings, now_ms), now_ms, lease)
-        self._write(loaded, self._orders(loaded, sightings, now_ms), now_ms, lease)
+        self._alarm(loaded, now_ms, lease)
+        # Before the broker has told what it retains nobody is known, and nobody is missing.
+        if sightings:
+            overdue = of_carts.overdue(loaded.rollout, loaded.carts.values(), sightings, now_ms)
+            self._write(loaded, overdue, now_ms, lease)
+            self._alarm(loaded, now_ms, lease)
+            self._write(loaded, self._stage_moves(loaded, sightings, now_ms), now_ms, lease)
+            self._write(loaded, self._orders(loaded, sightings, now_ms), now_ms, lease)
         self._write(loaded, of_stages.recalls(loaded.rollout, loaded.carts.values(), now_ms), now_ms, lease)
+
+    def _alarm(self, loaded: Loaded, now_ms: int, lease: Lease) -> None:
+        """Stop it if it has to be stopped: the pause is written alone, and before anything else."""
+        for event in tuple(of_stages.alarms(loaded.rollout, now_ms)):
+            if isinstance(event, events.RollbackStarted) and not self._can_go_back(loaded.rollout):
+                _log.error("not rolled back: the baseline is gone", rollout=loaded.rollout.rollout_id)
+                continue
+            self._write(loaded, (event,), now_ms, lease)
 
     def _write(self, loaded: Loaded, entries: Iterable[AnyEvent], now_ms: int, lease: Lease) -> None:
         rest = iter(entries)
@@ -181,7 +208,13 @@ class Engine:
     def _write_verdicts(self, loaded: Loaded, found: Findings, now_ms: int, lease: Lease) -> None:
         known = {gate: said.verdict for gate, said in loaded.rollout.verdicts.items()}
         # What was found twice is said once: a FAIL that a person has acknowledged must not stop it again.
-        words = tuple(word for word in found.verdicts if known.get(word.gate) is not word.verdict)
+        # And it is said now, not when the look began: a person who resumed meanwhile has not seen it.
+        said_ms = max(now_ms, loaded.rollout.acknowledged_ms + 1)
+        words = tuple(
+            replace(word, at_ms=said_ms)
+            for word in found.verdicts
+            if known.get(word.gate) is not word.verdict
+        )
         if not words and not found.gates:
             return
         batch = Batch(loaded, now_ms)
@@ -201,7 +234,8 @@ class Engine:
             if rollout.stages[index].name == TAIL:
                 return (self._begin_tail(loaded, index, sightings, now_ms),)
             return (begin_stage(loaded, index, now_ms),)
-        moved = of_stages.progress(rollout, now_ms, has_controls=rollout.pool > 0)
+        counted_ms = self._counted_ms.get(rollout.rollout_id)
+        moved = of_stages.progress(rollout, now_ms, has_controls=rollout.pool > 0, counted_ms=counted_ms)
         return () if moved is None else (moved,)
 
     def _begin_tail(

@@ -150,9 +150,15 @@ class CartBack(Event, frozen=True, kw_only=True, tag="cart_back"):
 
 
 class CartExcluded(Event, frozen=True, kw_only=True, tag="cart_excluded"):
-    """A cart is no longer of the target: retired, or moved to another store."""
+    """A cart is no longer of the target: retired, or moved to another store.
+
+    Attributes:
+        cart: Its id.
+        store: Where it is now; None: where it was.
+    """
 
     cart: str
+    store: str | None = None
 
 
 class StageBaking(Event, frozen=True, kw_only=True, tag="stage_baking"):

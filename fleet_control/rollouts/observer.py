@@ -131,5 +131,7 @@ class Observer:
         look = self._evidence.look(loaded.rollout, loaded.carts, before, self._now_ms())
         with self._lock:
             self._readings[rollout_id] = look.readings
-        if look.verdicts or look.gates != before:
-            self._engine.found(Findings(rollout_id, {}, look.verdicts, look.gates))
+        counted = [reading.watermark_ms for reading in look.readings if reading.watermark_ms is not None]
+        counted_ms = max(counted, default=None)
+        gates = look.gates if look.gates != before else None
+        self._engine.found(Findings(rollout_id, {}, look.verdicts, gates, counted_ms))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from fleet_control.errors import BrokerRefusedError
 from fleet_control.rollouts.ports import Fleet, OutboxEntry, RolloutStore
 from fleet_control.rollouts.rollout import Notice, Rollout, TellCart, TellPermit
 from fleet_control.rollouts.states import RolloutStatus
@@ -122,11 +123,32 @@ class OutboxPublisher:
         fresh = [entry for entry in entries if entry.id not in old]
         if not fresh:
             return 0
-        sent = self._fleet.tell([self._order(entry) for entry in fresh], TELL_TIMEOUT_S)
-        done = {entry.id for entry in fresh[:sent]}
+        try:
+            sent = self._fleet.tell([self._order(entry) for entry in fresh], TELL_TIMEOUT_S)
+            done = {entry.id for entry in fresh[:sent]}
+        except BrokerRefusedError:
+            done = self._tell_one_by_one(fresh)
         done |= {superseded for superseded, by in old.items() if by in done}
         self._store.told(sorted(done))
         return len(done)
+
+    def _tell_one_by_one(self, entries: Sequence[OutboxEntry]) -> set[int]:
+        """Tell what the broker takes; an order that it refuses is given up: its cart runs out of time.
+
+        Raises:
+            BrokerRefusedError: it refuses a permit, without which nothing may be told.
+        """
+        done = set()
+        for entry in entries:
+            try:
+                if not self._fleet.tell([self._order(entry)], TELL_TIMEOUT_S):
+                    break
+            except BrokerRefusedError as error:
+                if not isinstance(entry.effect, TellCart):
+                    raise
+                _log.error("an order is refused and given up", cart=entry.effect.cart, why=str(error))
+            done.add(entry.id)
+        return done
 
     def _order(self, entry: OutboxEntry) -> tuple[str, Desired] | Permit:
         if isinstance(entry.effect, TellPermit):

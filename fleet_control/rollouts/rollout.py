@@ -146,6 +146,11 @@ class CartRecord:
     pair: str | None = None
     before: CartStatus | None = None
 
+    @property
+    def holds(self) -> bool:
+        """Whether no other rollout may have it: until the end, unless it left before it was told."""
+        return self.attempt > 0 or self.status is not CartStatus.EXCLUDED
+
 
 @dataclass(frozen=True, slots=True)
 class TellPermit:

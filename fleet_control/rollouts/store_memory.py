@@ -15,7 +15,7 @@ from fleet_control.rollouts import store_codec as codec
 from fleet_control.rollouts.events import decode_event, encode_event
 from fleet_control.rollouts.idempotency import check_repeat
 from fleet_control.rollouts.ports import Change, CommandRecord, Lease, LoggedEvent, OutboxEntry
-from fleet_control.rollouts.rollout import CartRecord, Rollout, TellCart, TellPermit
+from fleet_control.rollouts.rollout import CartRecord, Notice, Rollout, TellCart, TellPermit
 from fleet_control.rollouts.states import CartStatus
 
 
@@ -37,6 +37,7 @@ class MemoryRolloutStore:
         self._gates: dict[str, dict[str, dict[str, Any]]] = {}
         self._commands: dict[str, CommandRecord] = {}
         self._permits: dict[int, OutboxEntry] = {}
+        self._notices: dict[int, OutboxEntry] = {}
         self._others: dict[int, OutboxEntry] = {}
         self._ids = 0
         self._leases: dict[str, Lease] = {}
@@ -100,7 +101,8 @@ class MemoryRolloutStore:
             self._ids += 1
             manifest = rollout.manifests.get(effect.model, "") if isinstance(effect, TellCart) else ""
             entry = OutboxEntry(self._ids, rollout.rollout_id, effect, manifest, change.at_ms)
-            (self._permits if isinstance(effect, TellPermit) else self._others)[entry.id] = entry
+            waiting = self._permits if isinstance(effect, TellPermit) else self._others
+            (self._notices if isinstance(effect, Notice) else waiting)[entry.id] = entry
 
     def record_refusal(self, command: CommandRecord) -> None:
         """Write down a command that was refused."""
@@ -184,13 +186,16 @@ class MemoryRolloutStore:
     def outbox(self, *, limit: int = 500) -> tuple[OutboxEntry, ...]:
         """Return what waits to be told, permits first."""
         with self._lock:
-            return tuple(islice(chain(self._permits.values(), self._others.values()), limit))
+            return tuple(
+                islice(chain(self._permits.values(), self._notices.values(), self._others.values()), limit)
+            )
 
     def told(self, ids: Sequence[int]) -> None:
         """Note that entries of the outbox were told."""
         with self._lock:
             for one in ids:
                 self._permits.pop(one, None)
+                self._notices.pop(one, None)
                 self._others.pop(one, None)
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease | None:
@@ -220,4 +225,4 @@ def _held_by(change: Change) -> list[str]:
     """Return which carts of a change its rollout holds from now on."""
     if change.releases:
         return []
-    return [cart.cart for cart in change.carts if cart.status is not CartStatus.EXCLUDED]
+    return [cart.cart for cart in change.carts if cart.holds]

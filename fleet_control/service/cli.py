@@ -42,6 +42,7 @@ def _settings(options: argparse.Namespace) -> ControlSettings:
         repository=options.repository,
         root=options.root,
         cache=options.cache,
+        pins=options.pins,
         api=ApiSettings(
             tokens=options.tokens,
             host=options.http_host,
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "on one PostgreSQL: one drives, all serve.",
     )
     _connections(parser)
+    _pins(parser)
     _serving(parser)
     timing = Timing()
     group = parser.add_argument_group("evidence, in seconds")
@@ -104,6 +106,15 @@ def _connections(parser: argparse.ArgumentParser) -> None:
         default=Path("control-cache"),
         metavar="DIR",
         help="where its metadata is kept (%(default)s)",
+    )
+
+
+def _pins(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pins",
+        type=Path,
+        metavar="DIR",
+        help="the repository's folder, if it is on this machine: models that carts may need are pinned",
     )
 
 

@@ -1,10 +1,11 @@
 """One control process: database, carts, models, warehouse, engine and API, put together."""
 
 import os
+import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,12 @@ import structlog
 
 from fleet_control.api.server import ApiServer, ApiSettings
 from fleet_control.api.webhook import Webhook
+from fleet_control.errors import RegistryError
 from fleet_control.ingest.addresses import BrokerAddress
+from fleet_control.registry.keys import KeyFolder
 from fleet_control.registry.reading import RepositoryRegistry
-from fleet_control.rollouts.control import RolloutControl
+from fleet_control.registry.repository import ModelRepository
+from fleet_control.rollouts.control import RolloutControl, can_go_back
 from fleet_control.rollouts.controller import Controller, Rhythm
 from fleet_control.rollouts.engine import Engine
 from fleet_control.rollouts.fleet_mqtt import MqttFleet
@@ -25,6 +29,8 @@ from fleet_control.rollouts.gating.source_warehouse import WarehouseSource
 from fleet_control.rollouts.journal import WarehouseJournal
 from fleet_control.rollouts.observer import Observer
 from fleet_control.rollouts.outbox import OutboxPublisher
+from fleet_control.rollouts.ports import CartSighting, Registry
+from fleet_control.rollouts.rollout import Rollout
 from fleet_control.rollouts.store_sql import open_store
 from fleet_control.service.zones import StoreZones
 from queries.client import open_warehouse
@@ -33,6 +39,8 @@ from queries.writer import open_appender
 
 _log = structlog.get_logger(__name__)
 
+# In the repository's file of pins.
+PINNED_BY = "rollouts"
 # A controller whose last pass is this long ago hangs: `/ready` says so.
 STUCK_S = 60.0
 
@@ -48,6 +56,7 @@ class ControlSettings:
         repository: Address or folder of the model repository.
         root: Its trusted root metadata.
         cache: Where metadata of the repository is kept.
+        pins: Folder of the repository, where models that carts may need are pinned; None: somewhere else.
         api: How the API is served.
         webhook: Where notices go; None: nowhere.
         webhook_secret: Signs them.
@@ -63,6 +72,7 @@ class ControlSettings:
     root: Path
     cache: Path
     api: ApiSettings
+    pins: Path | None = None
     webhook: str | None = None
     webhook_secret: str = field(default="", repr=False)
     timing: Timing = field(default_factory=Timing)
@@ -74,9 +84,24 @@ def _tell_nobody(_rollout: str, _what: str, _text: str) -> None:
     """Stand for a webhook where there is none."""
 
 
+def _can_go_back(registry: Registry, rollout: Rollout) -> bool:
+    try:
+        return can_go_back(registry, rollout)
+    except RegistryError as error:
+        _log.error("the model repository cannot be asked", why=str(error))
+        return False
+
+
 def now_ms() -> int:
     """Return the time, epoch milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+def needed_models(rollouts: Iterable[Rollout], carts: Iterable[CartSighting]) -> frozenset[str]:
+    """Return the digests that carts run, and that open rollouts bring or would bring back."""
+    running = {cart.model for cart in carts if cart.model is not None}
+    wanted = {digest for rollout in rollouts for digest in (rollout.plan.model, rollout.baseline)}
+    return frozenset(running | wanted)
 
 
 class ControlService:
@@ -93,6 +118,7 @@ class ControlService:
     def __init__(self, settings: ControlSettings) -> None:
         self._settings = settings
         self._stopping = threading.Event()
+        self._pinned: frozenset[str] = frozenset()
         self._opened = ExitStack()
         with ExitStack() as opened:
             self._open(opened)
@@ -106,7 +132,8 @@ class ControlService:
         opened.callback(warehouse.close)
         appender = open_appender(settings.warehouse)
         opened.callback(appender.close)
-        owner = f"{socket.gethostname()}-{os.getpid()}"
+        # In containers names and process ids repeat.
+        owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._fleet = MqttFleet(settings.broker, client_id=f"cartwright-control-{owner}", now_ms=now_ms)
         opened.callback(self._fleet.stop)
         registry = RepositoryRegistry(settings.repository, root=settings.root, cache=settings.cache)
@@ -115,7 +142,13 @@ class ControlService:
         if webhook is not None:
             opened.callback(webhook.close)
         self._zones = StoreZones(warehouse)
-        engine = Engine(store, self._fleet, now_ms=now_ms, zones=self._zones)
+        engine = Engine(
+            store,
+            self._fleet,
+            now_ms=now_ms,
+            zones=self._zones,
+            can_go_back=lambda rollout: _can_go_back(registry, rollout),
+        )
         evidence = WarehouseSource(warehouse)
         observer = Observer(
             engine,
@@ -124,6 +157,7 @@ class ControlService:
             evidence=GateEvidence(evidence, settings.timing),
             now_ms=now_ms,
         )
+        self._store = store
         self._journal = WarehouseJournal(store, warehouse, appender, now_ms=now_ms)
         self._warehouse = warehouse
         publisher = OutboxPublisher(store, self._fleet, now_ms=now_ms, notify=webhook or _tell_nobody)
@@ -192,11 +226,22 @@ class ControlService:
                     apply_schema(self._warehouse)
                     prepared = True
                 self._zones.refresh()
+                self._pin()
                 while self._controller.leads and self._journal.run_once() and not self._stopping.is_set():
                     pass
             except Exception as error:  # noqa: BLE001  # charts may wait, rollouts may not
                 _log.warning("the warehouse is behind; trying again", why=str(error))
             self._stopping.wait(self._settings.rhythm.observe_s)
+
+    def _pin(self) -> None:
+        """Keep what carts run, and what open rollouts bring or would bring back, from being retired."""
+        if self._settings.pins is None or not self._controller.leads or not self._fleet.is_ready():
+            return
+        wanted = needed_models(self._store.heads(open_only=True), self._fleet.carts().values())
+        if wanted != self._pinned:
+            keys = KeyFolder(self._settings.pins / "no-keys-needed")
+            ModelRepository(self._settings.pins, keys).pin(sorted(wanted), PINNED_BY)
+            self._pinned = wanted
 
     def _not_ready(self) -> str:
         if not self._fleet.is_ready():

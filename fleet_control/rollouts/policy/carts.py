@@ -38,8 +38,9 @@ def shown(
         proof = proofs.get(cart.cart)
         if proof is None or cart.status not in _WORTH_A_LOOK:
             continue
-        # Windows from before the cart was told prove nothing.
-        if cart.told_ms is not None and proof.last_ms < cart.told_ms:
+        # Windows from before the cart was told, or from before it went back by itself, prove nothing.
+        fell_ms = cart.changed_ms if cart.status is CartStatus.REGRESSED else 0
+        if proof.last_ms < max(cart.told_ms or 0, fell_ms):
             continue
         event = events.CartSeen(
             at_ms=now_ms,
@@ -70,7 +71,10 @@ def overdue(
         sighting = sightings.get(cart.cart)
         if sighting is not None and sighting.store != cart.store and cart.status is not CartStatus.EXCLUDED:
             yield events.CartExcluded(
-                at_ms=now_ms, cart=cart.cart, reason=f"it is in store {sighting.store} now"
+                at_ms=now_ms,
+                cart=cart.cart,
+                store=sighting.store,
+                reason=f"it is in store {sighting.store} now",
             )
         elif cart.status is CartStatus.UNREACHABLE:
             if sighting is not None and sighting.online:
@@ -78,14 +82,20 @@ def overdue(
         elif cart.status in _AT_WORK or cart.status is CartStatus.WAITING:
             if _lost(rollout, cart, sighting, now_ms):
                 yield events.CartUnreachable(at_ms=now_ms, cart=cart.cart)
-            elif moving and cart.status in _AT_WORK and _late(rollout, cart, now_ms):
+            elif moving and _can_be_late(rollout, cart) and _late(rollout, cart, now_ms):
                 yield events.CartTimedOut(at_ms=now_ms, cart=cart.cart)
 
 
+def _can_be_late(rollout: Rollout, cart: CartRecord) -> bool:
+    # A cart that runs the model and that nobody uses proves it when somebody does.
+    idle = cart.status is CartStatus.PROVING and cart.running == rollout.plan.model
+    return cart.status in _AT_WORK and not idle
+
+
 def _lost(rollout: Rollout, cart: CartRecord, sighting: CartSighting | None, now_ms: int) -> bool:
-    if sighting is not None and sighting.online:
+    if sighting is None or sighting.online:
         return False
-    gone_ms = cart.changed_ms if sighting is None else max(sighting.since_ms, cart.changed_ms)
+    gone_ms = max(sighting.since_ms, cart.changed_ms)
     return now_ms - gone_ms > rollout.plan.device.unreachable_s * 1000
 
 

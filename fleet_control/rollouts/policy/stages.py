@@ -62,9 +62,12 @@ def next_stage(rollout: Rollout) -> int | None:
 
 
 def is_over(rollout: Rollout) -> bool:
-    """Whether all stages have passed."""
+    """Whether all stages have passed, and no cart is on its way any more."""
     over = (StageStatus.PASSED, StageStatus.SKIPPED)
-    return rollout.status is RolloutStatus.RUNNING and all(stage.status in over for stage in rollout.stages)
+    waits = (CartStatus.WAITING, CartStatus.TOLD, CartStatus.WORKING, CartStatus.PROVING)
+    passed = all(stage.status in over for stage in rollout.stages)
+    # A cart on its way gets there, or fails, or is out of reach: nobody is left behind in silence.
+    return rollout.status is RolloutStatus.RUNNING and passed and not rollout.count(*waits)
 
 
 def orders(
@@ -82,17 +85,14 @@ def orders(
         rollout: The head.
         carts: Records.
         sightings: Carts as the broker knows them.
-        zones: Time zones of stores; UTC for one that is not there.
+        zones: Time zones of stores; with windows, carts of a store whose zone is not known are not told.
         now_ms: The time.
         room: How many may be told now.
     """
     if rollout.status is not RolloutStatus.RUNNING:
         return
     waiting = [cart for cart in carts if cart.status is CartStatus.WAITING and _online(sightings, cart)]
-    ends = {
-        store: _window(rollout, zones.get(store, ZoneInfo("UTC")), now_ms)
-        for store in {cart.store for cart in waiting}
-    }
+    ends = {store: _window(rollout, zones.get(store), now_ms) for store in {cart.store for cart in waiting}}
     ready = [(ends[cart.store] or 0, cart.cart) for cart in waiting if ends[cart.store] != 0]
     chosen = sorted(ready[: max(0, min(room, MAX_ORDERS))], key=lambda each: each[0])
     for end_ms, group in groupby(chosen, key=lambda each: each[0]):
@@ -105,10 +105,12 @@ def _online(sightings: Mapping[str, CartSighting], cart: CartRecord) -> bool:
     return sighting is not None and sighting.online
 
 
-def _window(rollout: Rollout, zone: ZoneInfo, now_ms: int) -> int | None:
-    """Return the end of the open window; None without windows; 0 when none is open."""
+def _window(rollout: Rollout, zone: ZoneInfo | None, now_ms: int) -> int | None:
+    """Return the end of the open window; None without windows; 0 when none is open, or nobody can tell."""
     windows = rollout.plan.windows
-    return (open_until(windows, zone, now_ms) or 0) if windows else None
+    if not windows:
+        return None
+    return (open_until(windows, zone, now_ms) or 0) if zone is not None else 0
 
 
 def recalls(rollout: Rollout, carts: Iterable[CartRecord], now_ms: int) -> Iterator[AnyEvent]:
@@ -163,13 +165,16 @@ def failing(rollout: Rollout) -> list[GateVerdict]:
     ]
 
 
-def progress(rollout: Rollout, now_ms: int, *, has_controls: bool) -> AnyEvent | None:
+def progress(
+    rollout: Rollout, now_ms: int, *, has_controls: bool, counted_ms: int | None = None
+) -> AnyEvent | None:
     """Return what the current stage does next; None: it goes on as it is.
 
     Args:
         rollout: The head.
         now_ms: The time.
         has_controls: Whether carts are left that the stage's carts can be compared with.
+        counted_ms: The gates have counted events up to then; None: none yet.
     """
     stage, index = rollout.stage, rollout.current
     if rollout.status is not RolloutStatus.RUNNING or stage is None or index is None:
@@ -177,23 +182,32 @@ def progress(rollout: Rollout, now_ms: int, *, has_controls: bool) -> AnyEvent |
     plan = stage_plan(rollout, index)
     match stage.status:
         case StageStatus.INSTALLING:
-            return _installing(stage, plan, index, now_ms)
+            return _installing(rollout, stage, plan, index, now_ms)
         case StageStatus.BAKING:
-            return _baking(rollout, stage, plan, index, now_ms, has_controls=has_controls)
+            proved = _proved(rollout, plan, has_controls=has_controls, counted_ms=counted_ms)
+            return _baking(rollout, stage, plan, index, now_ms, proved=proved)
         case StageStatus.HOLDING:
-            return _holding(rollout, stage, plan, index, now_ms, has_controls=has_controls)
+            proved = _proved(rollout, plan, has_controls=has_controls, counted_ms=counted_ms)
+            return _holding(rollout, stage, plan, index, now_ms, proved=proved and has_controls)
         case _:
             return None
 
 
-def _installing(stage: Stage, plan: StagePlan, index: int, now_ms: int) -> AnyEvent | None:
-    done, counted = stage.count(CartStatus.DONE), stage.counted
-    if done >= max(plan.min_carts, 1) and done >= plan.min_done_share * counted:
+def _installing(rollout: Rollout, stage: Stage, plan: StagePlan, index: int, now_ms: int) -> AnyEvent | None:
+    if _enough(stage, plan):
         return events.StageBaking(at_ms=now_ms, stage=index)
-    if now_ms - _since(stage.began_ms, now_ms) > plan.install_s * 1000:
-        why = f"{done} of {counted} carts run the model after {plan.install_s / 3600:.3g} h"
+    # A pause stops this clock: after it the stage has its whole time again.
+    since_ms = max(_since(stage.began_ms, now_ms), rollout.acknowledged_ms)
+    if now_ms - since_ms > plan.install_s * 1000:
+        done = stage.count(CartStatus.DONE)
+        why = f"{done} of {stage.counted} carts run the model after {plan.install_s / 3600:.3g} h"
         return events.StageHeld(at_ms=now_ms, stage=index, reason=why)
     return None
+
+
+def _enough(stage: Stage, plan: StagePlan) -> bool:
+    done = stage.count(CartStatus.DONE)
+    return done >= max(plan.min_carts, 1) and done >= plan.min_done_share * stage.counted
 
 
 def _since(at_ms: int | None, now_ms: int) -> int:
@@ -201,7 +215,7 @@ def _since(at_ms: int | None, now_ms: int) -> int:
 
 
 def _baking(
-    rollout: Rollout, stage: Stage, plan: StagePlan, index: int, now_ms: int, *, has_controls: bool
+    rollout: Rollout, stage: Stage, plan: StagePlan, index: int, now_ms: int, *, proved: bool
 ) -> AnyEvent | None:
     over_ms = _since(stage.baking_ms, now_ms) + int(plan.bake_s * 1000)
     if now_ms < over_ms:
@@ -210,7 +224,7 @@ def _baking(
         return events.StageHeld(at_ms=now_ms, stage=index, reason=f"the {disturbed.gate} check fired")
     if plan.approval:
         return events.StageHeld(at_ms=now_ms, stage=index, reason="waits for an approval")
-    if _proved(rollout, has_controls=has_controls):
+    if proved:
         return events.StagePassed(at_ms=now_ms, stage=index, by="gates")
     if why := _why_hold(rollout, over_ms, now_ms):
         return events.StageHeld(at_ms=now_ms, stage=index, reason=why)
@@ -220,10 +234,10 @@ def _baking(
 def _why_hold(rollout: Rollout, over_ms: int, now_ms: int) -> str:
     if stopped := failing(rollout):
         return f"the gate of {stopped[0].gate} fails: only a person can go on"
-    blind = [v.gate for v in rollout.verdicts.values() if v.verdict is Verdict.NO_DATA]
-    if blind and set(blind) - set(ABOUT_EVIDENCE):
-        return f"no data for {', '.join(sorted(blind))}"
-    if _verdict(rollout, "promotion", Verdict.INCONCLUSIVE):
+    if blind := _blind(rollout):
+        return f"no data for {', '.join(blind)}"
+    undecided = _verdict(rollout, "promotion", Verdict.INCONCLUSIVE)
+    if undecided is not None and undecided.stage == rollout.current:
         # All pairs have counted: nothing more will come in this stage.
         return "inconclusive: the pairs of carts do not prove that it is harmless"
     if now_ms - over_ms > rollout.plan.max_wait_s * 1000:
@@ -231,22 +245,38 @@ def _why_hold(rollout: Rollout, over_ms: int, now_ms: int) -> str:
     return ""
 
 
+def _blind(rollout: Rollout) -> list[str]:
+    """Return the gates that have nothing to count."""
+    named = (v.gate for v in rollout.verdicts.values() if v.verdict is Verdict.NO_DATA)
+    return sorted(gate for gate in named if gate not in ABOUT_EVIDENCE)
+
+
 def _holding(
-    rollout: Rollout, stage: Stage, plan: StagePlan, index: int, now_ms: int, *, has_controls: bool
+    rollout: Rollout, stage: Stage, plan: StagePlan, index: int, now_ms: int, *, proved: bool
 ) -> AnyEvent | None:
-    baked = stage.baking_ms is not None and now_ms >= stage.baking_ms + plan.bake_s * 1000
+    if stage.baking_ms is None:
+        # It waited because its carts took too long; now that they are there, it bakes.
+        return events.StageBaking(at_ms=now_ms, stage=index) if _enough(stage, plan) else None
+    baked = now_ms >= stage.baking_ms + plan.bake_s * 1000
     waits_for_gates = baked and not plan.approval and not _verdict(rollout, SAMPLE_RATIO, Verdict.FAIL)
-    if waits_for_gates and has_controls and _proved(rollout, has_controls=True):
-        return events.StagePassed(at_ms=now_ms, stage=index, by="gates")
-    return None
+    return events.StagePassed(at_ms=now_ms, stage=index, by="gates") if waits_for_gates and proved else None
 
 
-def _proved(rollout: Rollout, *, has_controls: bool) -> bool:
+def _proved(rollout: Rollout, plan: StagePlan, *, has_controls: bool, counted_ms: int | None) -> bool:
+    """Whether the gates let the stage pass; without carts to compare with there is nothing left to prove.
+
+    Proof of an earlier stage holds on, as long as the gates see what this one does: all of its bake has been
+    counted, and none of them is blind.
+    """
     if failing(rollout):
         return False
-    if rollout.plan.promotion is None:
-        return not has_controls
-    return not has_controls or _verdict(rollout, "promotion", Verdict.PASS) is not None
+    if not has_controls:
+        return True
+    stage = rollout.stage
+    if stage is None or stage.baking_ms is None or _blind(rollout):
+        return False
+    counted = counted_ms is not None and counted_ms >= stage.baking_ms + plan.bake_s * 1000
+    return counted and _verdict(rollout, "promotion", Verdict.PASS) is not None
 
 
 def _verdict(rollout: Rollout, gate: str, wanted: Verdict) -> GateVerdict | None:

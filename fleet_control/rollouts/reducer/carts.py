@@ -50,7 +50,7 @@ def back(rollout: Rollout, carts: Carts, event: events.CartBack) -> Step:
 
 def excluded(rollout: Rollout, carts: Carts, event: events.CartExcluded) -> Step:
     """Take a cart out that is no longer of the target."""
-    return _one(rollout, carts, event.cart, lambda cart: cart_steps.excluded(cart, event.at_ms, event.reason))
+    return _one(rollout, carts, event.cart, lambda cart: cart_steps.excluded(cart, event))
 
 
 def retry_asked(rollout: Rollout, carts: Carts, event: events.RetryAsked) -> Step:
@@ -59,10 +59,7 @@ def retry_asked(rollout: Rollout, carts: Carts, event: events.RetryAsked) -> Ste
         return ignored(rollout, "the rollout goes back")
     retries = rollout.plan.device.retries
     again = _each(carts, event.carts, lambda cart: cart_steps.retried(cart, event.at_ms, retries))
-    step = _changed(rollout, carts, again, (notice("tries again", rollout, event),))
-    failed = step.rollout.count(CartStatus.FAILED, CartStatus.REGRESSED)
-    known = min(failed, rollout.acknowledged_failed)
-    return replace(step, rollout=replace(step.rollout, acknowledged_failed=known))
+    return _changed(rollout, carts, again, (notice("tries again", rollout, event),))
 
 
 def recalled(rollout: Rollout, carts: Carts, event: events.CartsRecalled) -> Step:
@@ -99,7 +96,11 @@ def _changed(
         for index, stage in enumerate(rollout.stages)
     )
     pool = rollout.pool + moves.get(None, Counter())[CartStatus.POOL]
-    return Step(replace(rollout, stages=stages, pool=pool), changed, effects)
+    head = replace(rollout, stages=stages, pool=pool)
+    # What was acknowledged and has recovered does not excuse what fails next.
+    failed = head.count(CartStatus.FAILED, CartStatus.REGRESSED)
+    known = min(rollout.acknowledged_failed, failed)
+    return Step(replace(head, acknowledged_failed=known), changed, effects)
 
 
 def _added(tally: Mapping[CartStatus, int], moves: Mapping[CartStatus, int]) -> dict[CartStatus, int]:

@@ -72,11 +72,14 @@ def skipped(rollout: Rollout, _: Carts, event: events.StageSkipped) -> Step:
 
 
 def baking(rollout: Rollout, _: Carts, event: events.StageBaking) -> Step:
-    """Begin to bake."""
-    stage = _running(rollout, event.stage, (StageStatus.INSTALLING,))
+    """Begin to bake; also a stage that waited because its carts took too long."""
+    stage = _running(rollout, event.stage, (StageStatus.INSTALLING, StageStatus.HOLDING))
     if isinstance(stage, str):
         return ignored(rollout, stage)
-    return Step(with_stage(rollout, replace(stage, status=StageStatus.BAKING, baking_ms=event.at_ms)))
+    if stage.baking_ms is not None:
+        return ignored(rollout, f"stage {stage.name} has baked")
+    bakes = replace(stage, status=StageStatus.BAKING, baking_ms=event.at_ms, why="")
+    return Step(with_stage(rollout, bakes))
 
 
 def held(rollout: Rollout, _: Carts, event: events.StageHeld) -> Step:

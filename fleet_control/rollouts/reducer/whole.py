@@ -113,7 +113,7 @@ def _on_its_way(cart: CartRecord) -> bool:
     return status in (CartStatus.WAITING, CartStatus.TOLD, CartStatus.WORKING)
 
 
-def finished(rollout: Rollout, _: Carts, event: events.Finished) -> Step:
+def finished(rollout: Rollout, carts: Carts, event: events.Finished) -> Step:
     """End it after its last stage, or after its last cart is back."""
     if event.outcome == "completed":
         over = all(stage.status in OVER for stage in rollout.stages)
@@ -122,7 +122,13 @@ def finished(rollout: Rollout, _: Carts, event: events.Finished) -> Step:
     elif rollout.status is not RolloutStatus.ROLLING_BACK:
         return _not_now(rollout)
     head = permitted(rollout, RolloutStatus(event.outcome), event)
-    return Step(head, effects=(permit(head, "ended"), notice(event.outcome, rollout, event)))
+    effects: list[Effect] = [permit(head, "ended"), notice(event.outcome, rollout, event)]
+    if event.outcome == "completed":
+        # Carts that could not be reached stay with what they run, until another rollout asks for them.
+        effects += [
+            recall(rollout, cart) for cart in carts.values() if cart.attempt > 0 and _on_its_way(cart)
+        ]
+    return Step(head, effects=tuple(effects))
 
 
 def verdict_given(rollout: Rollout, _: Carts, event: events.VerdictGiven) -> Step:

@@ -13,13 +13,16 @@ from fleet_control.rollouts import store_codec as codec
 from fleet_control.rollouts.events import encode_event
 from fleet_control.rollouts.idempotency import check_repeat
 from fleet_control.rollouts.ports import Change, CommandRecord, Lease
-from fleet_control.rollouts.rollout import CartRecord, TellCart, TellPermit
-from fleet_control.rollouts.states import CartStatus
+from fleet_control.rollouts.rollout import CartRecord, Notice, TellCart, TellPermit
 from fleet_control.rollouts.store_sql import tables
 
 # Of PostgreSQL's advisory lock under which log entries get their positions: a reader that has seen a position
 # has seen all before it.
 _LOG_LOCK = 0x0CA27
+
+
+# Permits before everything else; then people, who are told at once; then carts.
+_RANKS: dict[type, int] = {TellPermit: 0, Notice: 1, TellCart: 2}
 
 
 def write(connection: Connection, change: Change, clock_ms: Callable[[], int]) -> None:
@@ -154,7 +157,7 @@ def _cart_row(change: Change, cart: CartRecord) -> dict[str, Any]:
         "cart": cart.cart,
         "store": cart.store,
         "status": cart.status.value,
-        "active": not change.releases and cart.status is not CartStatus.EXCLUDED,
+        "active": not change.releases and cart.holds,
         "record": codec.encode(cart),
     }
 
@@ -179,7 +182,7 @@ def _write_outbox(connection: Connection, change: Change) -> None:
     rows = [
         {
             "rollout_id": rollout.rollout_id,
-            "rank": 0 if isinstance(effect, TellPermit) else 1,
+            "rank": _RANKS[type(effect)],
             "kind": codec.kind_of(effect),
             "effect": codec.encode(effect),
             "manifest": rollout.manifests.get(effect.model, "") if isinstance(effect, TellCart) else "",

@@ -100,6 +100,8 @@ class Server:
             request.send_error(416)
             return
         request.send_response(206 if begin else 200)
+        if begin:
+            request.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
         if not (self.endless and self.endless in path):
             request.send_header("Content-Length", str(len(content) - begin))
         request.end_headers()

@@ -75,7 +75,7 @@ def answer(store: RolloutStore, fleet: MemoryFleet, engine: Engine, rng: random.
             for gate in ("replay", "promotion")
             if gate not in head.verdicts
         )
-        engine.found(Findings(head.rollout_id, proofs, words))
+        engine.found(Findings(head.rollout_id, proofs, words, counted_ms=now_ms()))
 
 
 def report(cart: CartRecord, rollout_id: str, step: int) -> CartReport:

@@ -135,7 +135,7 @@ class Scene:
             for cart, model in self.model_of.items()
         }
         for head in self.store.heads(open_only=True):
-            self.engine.found(Findings(head.rollout_id, proofs))
+            self.engine.found(Findings(head.rollout_id, proofs, counted_ms=self.now_ms))
 
     def says(self, gate: str, verdict: Verdict, rollout_id: str = "autumn") -> None:
         """Let a gate say something."""

@@ -1,5 +1,7 @@
 """Whole rollouts, on doubles and a clock that is turned by hand."""
 
+import dataclasses
+
 import pytest
 
 from fleet_control.errors import (
@@ -9,11 +11,20 @@ from fleet_control.errors import (
     PlanError,
     ReusedKeyError,
     StaleVersionError,
+    StoreError,
 )
-from fleet_control.rollouts.ports import Command
+from fleet_control.rollouts.ports import Change, Command
 from fleet_control.rollouts.reducer import create, reduce
 from fleet_control.rollouts.rollout import CartRecord
-from fleet_control.rollouts.states import Action, CartStatus, DeviceState, Role, RolloutStatus, Verdict
+from fleet_control.rollouts.states import (
+    Action,
+    CartStatus,
+    DeviceState,
+    Role,
+    RolloutStatus,
+    StageStatus,
+    Verdict,
+)
 from fleet_protocol.rollouts import Permit
 from tests.fleet_control.rollouts.scene import PLAN, Scene
 from tests.fleet_control.rollouts.worlds import BASELINE, MODEL
@@ -318,3 +329,108 @@ def test_a_verdict_that_is_found_twice_does_not_stop_what_a_person_resumed() -> 
     scene.says("accuracy", Verdict.INCONCLUSIVE)
     scene.says("accuracy", Verdict.FAIL)
     assert scene.turn(2).status is RolloutStatus.PAUSED
+
+
+def test_a_controller_that_does_not_know_the_fleet_yet_gives_nobody_up() -> None:
+    """After a restart the broker tells what it retains late; until then nothing is concluded."""
+    scene = Scene()
+    scene.obeys = False
+    scene.create(device={"rate_per_min": 2})
+    scene.arm()
+    scene.turn(3)
+    before = scene.head.stages[0].tally
+    known, scene.fleet._sightings = scene.fleet._sightings, {}
+    scene.turn(2, step_s=1_900)
+    assert scene.head.stages[0].tally == before
+    scene.fleet._sightings = known
+    scene.turn(1, step_s=61)
+    assert len(scene.fleet.desired) == 4
+
+
+def test_a_person_who_resumes_during_a_look_has_not_seen_what_it_finds() -> None:
+    """A verdict counts from when it is written: a look that began before the resume still stops it."""
+    scene = Scene()
+    scene.create()
+    scene.arm()
+    scene.turn(5)
+    scene.says("errors", Verdict.FAIL)
+    scene.turn(1)
+    scene.says("accuracy", Verdict.FAIL)
+    scene.now_ms += 60_000
+    scene.act(Action.RESUME)
+    assert scene.turn(1).status is RolloutStatus.PAUSED
+
+
+def test_reports_are_kept_while_the_database_is_away() -> None:
+    """What a cart said counts when the database is back."""
+    scene = Scene()
+    scene.obeys = False
+    scene.create()
+    scene.arm()
+    scene.turn(2)
+    (where, desired), *_ = scene.fleet.desired.items()
+    store, cart = where.split("/")
+    scene.fleet.say(scene.report(store, cart, desired, DeviceState.STAGED))
+    commit = scene.store.commit
+
+    def away(change: Change) -> None:
+        raise StoreError(f"away, with {len(change.events)} entries")
+
+    scene.store.commit = away  # type: ignore[method-assign]
+    scene.turn(1)
+    scene.store.commit = commit  # type: ignore[method-assign]
+    scene.turn(1)
+    assert scene.store.carts("autumn")[cart].device is DeviceState.STAGED
+
+
+def test_the_rollout_ends_only_when_no_cart_is_on_its_way() -> None:
+    """Ninety percent are enough to bake, and the last ones are not left behind in silence."""
+    scene = Scene()
+    scene.create(stages=[{"name": "all", "percent": 100, "bake": "1m", "min_done_share": 0.5}])
+    scene.arm()
+    scene.obeys = False
+    scene.turn(3)
+    late = min(scene.fleet.desired)
+    for where, desired in scene.fleet.desired.items():
+        store, cart = where.split("/")
+        if where != late:
+            scene.model_of[cart] = desired.model
+            scene.fleet.say(scene.report(store, cart, desired, DeviceState.COMMITTED))
+    for _ in range(30):
+        scene.prove()
+        scene.turn(1, step_s=60)
+    statuses = [scene.head.stages[0].status.value, scene.head.status.value]
+    assert statuses == [StageStatus.PASSED.value, RolloutStatus.RUNNING.value]
+    for _ in range(250):
+        scene.prove()
+        scene.turn(1, step_s=60)
+    assert scene.head.status is RolloutStatus.COMPLETED
+    assert scene.head.stages[0].tally[CartStatus.FAILED] == 1
+
+
+def test_a_rollback_reaches_a_cart_that_moved_to_another_store() -> None:
+    """It is out of the denominator, and may still run the model: it is told where it is now."""
+    scene = Scene()
+    scene.create()
+    scene.arm()
+    scene.turn(5)
+    moved = next(name for name, cart in scene.store.carts("autumn").items() if cart.stage == 0)
+    scene.fleet.see([dataclasses.replace(scene.fleet.carts()[moved], store="s099")])
+    scene.turn(1)
+    assert scene.store.carts("autumn")[moved].status is CartStatus.EXCLUDED
+    scene.act(Action.ROLL_BACK)
+    scene.turn(5)
+    assert scene.head.status is RolloutStatus.ROLLED_BACK
+    assert scene.fleet.desired[f"s099/{moved}"].model == BASELINE
+
+
+def test_without_a_baseline_to_fetch_a_failing_gate_pauses_and_does_not_roll_back() -> None:
+    """Carts are not sent to what they cannot get."""
+    scene = Scene()
+    scene.create(on_fail="roll_back")
+    scene.arm()
+    scene.turn(5)
+    scene.engine._can_go_back = lambda _: False
+    scene.says("accuracy", Verdict.FAIL)
+    assert scene.turn(2).status is RolloutStatus.PAUSED
+    scene.engine._can_go_back = lambda _: True

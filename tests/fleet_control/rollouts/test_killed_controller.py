@@ -32,7 +32,7 @@ def killed(address: str, seed: int) -> dict[str, Any]:
 def _check(found: dict[str, Any]) -> None:
     assert found["wrong"] == []
     assert found["kills"] == KILLS
-    assert found["entries"] > KILLS
+    assert found["entries"] > KILLS // 4
     assert found["actions"]["pause"] > 0
     assert found["actions"].get("told while paused", 0) == 0
 

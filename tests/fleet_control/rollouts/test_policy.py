@@ -37,7 +37,7 @@ def word(gate: str, verdict: Verdict, at_ms: int = 10) -> events.VerdictGiven:
 
 def due(told: Told, now_ms: int, *, has_controls: bool = True) -> AnyEvent | None:
     """Return what the current stage does next."""
-    return of_stages.progress(told.rollout, now_ms, has_controls=has_controls)
+    return of_stages.progress(told.rollout, now_ms, has_controls=has_controls, counted_ms=now_ms)
 
 
 def stops(told: Told) -> list[AnyEvent]:
@@ -278,3 +278,52 @@ def test_the_tail_stage_bakes_as_the_last_planned_stage_did() -> None:
     told = Told(plan())
     assert of_stages.stage_plan(told.rollout, 3).bake_s == told.rollout.plan.stages[2].bake_s
     assert told.rollout.stages[3].status is StageStatus.WAITING
+
+
+def test_a_stage_that_waited_for_its_carts_bakes_when_they_are_there() -> None:
+    """Nobody has to skip its gates for that."""
+    told = begun()
+    held = due(told, 25 * HOUR_MS)
+    assert isinstance(held, events.StageHeld)
+    told.happens(held)
+    assert due(told, 26 * HOUR_MS) is None
+    told.done(FIRST, SECOND)
+    bakes = due(told, 27 * HOUR_MS)
+    assert isinstance(bakes, events.StageBaking)
+    told.happens(bakes)
+    assert told.rollout.stages[0].baking_ms == 27 * HOUR_MS
+
+
+def test_a_pause_stops_the_clock_of_a_stage_that_installs() -> None:
+    """After a long pause it has its whole time again."""
+    told = begun()
+    told.happens(events.Paused(at_ms=1, actor="olga"), events.Resumed(at_ms=30 * HOUR_MS, actor="olga"))
+    assert due(told, 40 * HOUR_MS) is None
+
+
+def test_gates_that_see_nothing_of_a_later_stage_do_not_promote_it() -> None:
+    """Proof of the first stage holds on only while the gates count what the next one does."""
+    told = baked()
+    told.happens(word("promotion", Verdict.PASS))
+    over_ms = 2 * HOUR_MS
+    assert of_stages.progress(told.rollout, over_ms, has_controls=True, counted_ms=over_ms - 1) is None
+    told.happens(word("errors", Verdict.NO_DATA))
+    assert isinstance(due(told, over_ms), events.StageHeld)
+
+
+def test_failures_that_recovered_do_not_excuse_new_ones() -> None:
+    """Two acknowledged regressions that are done again leave room for none."""
+    told = begun(device={"retries": 0}).done(FIRST, SECOND)
+    told.happens(events.CartSeen(at_ms=1, cart=FIRST, running=BASELINE, windows=1, inferences=1))
+    told.happens(*stops(told), events.Resumed(at_ms=30, actor="olga", reason="known"))
+    told.happens(events.CartSeen(at_ms=31, cart=FIRST, running=MODEL, windows=3, inferences=1))
+    told.happens(events.CartSeen(at_ms=32, cart=SECOND, running=BASELINE, windows=1, inferences=1))
+    assert kinds(stops(told)) == ["Paused"]
+
+
+def test_without_a_known_time_zone_nobody_is_told_at_night() -> None:
+    """Whose night it is cannot be guessed."""
+    told = Told(plan(windows=[{"start": "00:00", "end": "23:59"}])).start().stage(0, (FIRST,))
+    assert not list(
+        of_stages.orders(told.rollout, told.carts.values(), sightings(), {}, now_ms=5 * HOUR_MS, room=9)
+    )

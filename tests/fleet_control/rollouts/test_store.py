@@ -252,16 +252,20 @@ def test_a_lease_that_ran_out_is_somebody_elses(database: Opener) -> None:
     assert mine.acquire("ingest", "a", 60) is not None
 
 
-def test_a_late_word_of_a_cart_that_left_frees_it_nowhere_else(store: RolloutStore) -> None:
-    """A cart that was excluded may be in the next rollout; the old one's records do not touch that."""
+def test_a_cart_that_left_before_it_was_told_is_free_and_one_that_was_told_is_not(
+    store: RolloutStore,
+) -> None:
+    """The one may be in the next rollout; the other may run the model, so a rollback has to reach it."""
     first = started(store)
+    away = "s002-c04"
+    happens(store, first, events.CartExcluded(at_ms=6, cart=away))
     happens(store, first, events.CartExcluded(at_ms=6, cart=FIRST))
-    assert store.taken([FIRST, SECOND]) == {SECOND: "autumn"}
+    assert store.taken([FIRST, SECOND, away]) == {FIRST: "autumn", SECOND: "autumn"}
     second = made(store, "winter")
-    happens(store, second, events.Started(at_ms=7, population=(Candidate("s009", FIRST, "jetson"),)))
+    happens(store, second, events.Started(at_ms=7, population=(Candidate("s009", away, "jetson"),)))
     happens(store, first, says(FIRST, DeviceState.FETCHING, step=3, at_ms=8))
     assert first.carts[FIRST].step == 3
-    assert store.taken([FIRST]) == {FIRST: "winter"}
+    assert store.taken([FIRST, away]) == {FIRST: "autumn", away: "winter"}
 
 
 def test_of_two_starts_at_once_one_is_told_which_carts_are_taken(database: Opener) -> None:
