@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     text = "a rollout: v2 passes its stages by itself (good), v3-bad is stopped in its first (bad)"
     rollout = shows.add_parser("rollout", help=text, description=text)
     rollout.add_argument("show", choices=sorted(SHOWS))
-    rollout.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, metavar="DIR")
+    rollout.add_argument(
+        "--data-dir", type=Path, default=DEFAULT_DATA_DIR, metavar="DIR", help="of the running demo"
+    )
     rollout.add_argument(
         "--window-s",
         type=int,
@@ -141,8 +143,8 @@ def _running(data: DataDir) -> dict[str, Any]:
         running = {}
     if not isinstance(running, dict) or not running.get("control") or not running.get("all_up"):
         raise SettingsError(
-            f"no demo is up in {data.root}: start `cartwright up` (or `make demo`) in another terminal, and "
-            "wait until everything is up."
+            f"no demo is up in {data.root}: start `cartwright up` (or `make demo`) in another terminal and "
+            "wait until everything is up, or name its folder with --data-dir."
         )
     return running
 

@@ -72,6 +72,8 @@ def _command(
 
 
 def _open(options: argparse.Namespace) -> ModelRepository:
+    if "://" in str(options.repository) or ":/" in str(options.repository):
+        raise RegistryError(f"{options.repository} is an address: --repository is the folder itself")
     keys = KeyFolder(getattr(options, "keys", Path("none")), read_passphrase())
     return ModelRepository(options.repository, keys)
 
@@ -99,8 +101,10 @@ def _publish(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     repository = _open(options)
-    pins = repository.pins()
-    for entry in reversed(repository.index().models):
+    pins, models = repository.pins(), repository.index().models
+    if not models:
+        print("nothing is published yet")
+    for entry in reversed(models):
         when = datetime.fromtimestamp(entry.published_ms / 1000, UTC)
         pinned = f"  pinned by {', '.join(pins[entry.digest])}" if entry.digest in pins else ""
         size = f"{entry.size_bytes / 1e6:.1f} MB"

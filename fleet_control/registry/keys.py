@@ -57,6 +57,9 @@ class KeyFolder:
         self._folder = folder
         self._passphrase = passphrase
 
+    def __str__(self) -> str:
+        return str(self._folder) if self._folder.is_dir() else f"{self._folder} (which is not there)"
+
     def make(self, role: str) -> SSlibKey:
         """Make a key for a role; returns its public part.
 

@@ -123,8 +123,7 @@ class MetadataFolder(Repository):
             except (UnsignedMetadataError, RepositoryError, ValueError) as error:
                 needed = root.roles[role].threshold
                 keys = len(root.roles[role].keyids)
-                why = f"needs the signatures of {needed} of its {keys} keys: the key folder has too few"
-                raise RegistryError(f"{role} {why}") from error
+                raise RegistryError(self._too_few(role, needed, keys)) from error
 
     @property
     def targets_infos(self) -> dict[str, MetaFile]:
@@ -142,6 +141,20 @@ class MetadataFolder(Repository):
             root.add_key(key, role)
             if instead_of is not None:
                 root.revoke_key(instead_of, role)
+
+    def check_keys(self, role: str) -> None:
+        """Make sure that enough keys of a role are here, before anything is changed.
+
+        Raises:
+            RegistryError: they are not.
+        """
+        wanted = self.root().roles[role]
+        here = self._keys.signers(role, {key: self.root().keys[key] for key in wanted.keyids})
+        if len(here) < wanted.threshold:
+            raise RegistryError(self._too_few(role, wanted.threshold, len(wanted.keyids)))
+
+    def _too_few(self, role: str, needed: int, keys: int) -> str:
+        return f"{role} needs the signatures of {needed} of its {keys} keys: {self._keys} has too few of them"
 
     def keys_of(self, role: str) -> list[str]:
         """Return the ids of the keys that may sign for a role."""

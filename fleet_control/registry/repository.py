@@ -174,6 +174,7 @@ class ModelRepository:
         """
         with locked(self._folder):
             self.index()
+            self._metadata.check_keys("root")
             new, old = self._keys.make(role), self._metadata.keys_of(role)[0]
             self._metadata.add_key(role, new, instead_of=old)
             if role == "targets":

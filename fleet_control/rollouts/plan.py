@@ -220,7 +220,8 @@ def parse_plan(document: bytes | str, name: str = "plan") -> Plan:
     try:
         tree = yaml.load(document, Loader=_PlainLoader)  # noqa: S506  # a safe loader, and a stricter one
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        raise PlanError(name, f"not YAML: {error}") from error
+        said = " ".join(str(error).replace("<byte string>", name).replace("<unicode string>", name).split())
+        raise PlanError(name, f"not YAML: {said}") from error
     return plan_of(tree, name)
 
 
@@ -233,10 +234,32 @@ def plan_of(tree: Any, name: str = "plan") -> Plan:
     try:
         plan = msgspec.convert(_in_seconds(tree), Plan, strict=True)
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:
-        raise PlanError(name, str(error)) from error
+        raise PlanError(name, _helpful(str(error))) from error
     if wrong := _wrong(plan):
         raise PlanError(name, wrong)
     return plan
+
+
+# What the errors of the types leave out, by a word in them.
+_HINTS = (
+    ("regex '^[0-9a-f]{12,64}", "a digest has 12 to 64 hex digits: see `cartwright models list`"),
+    ("got `int` - at `$.model`", "put the digest in quotes"),
+    ("got `int` - at `$.baseline`", "put the digest in quotes"),
+    (".metric", "there are: accuracy, errors, latency"),
+    (".mode", "there are: enforce, shadow"),
+    (".on_fail", "there are: pause, roll_back"),
+    ("days", "there are: mon, tue, wed, thu, fri, sat, sun"),
+    ("margin", "0.02 is two points"),
+)
+
+
+def _helpful(said: str) -> str:
+    """Return an error of the types with what it leaves out."""
+    hint = next((hint for word, hint in _HINTS if word in said), "")
+    if "unknown field" in said:
+        known = ", ".join(DURATIONS)
+        hint = f"see the fields in docs/rollouts.md; durations are {known}, as in 90s, 30m, 2h or 7d"
+    return f"{said}; {hint}" if hint else said
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -260,11 +283,11 @@ def _in_seconds(value: Any) -> Any:
 
 _TIMES_OF_DAY = ("start", "end")
 DAY_MIN = 24 * 60
-_DURATIONS = frozenset({"bake", "install", "window", "timeout", "unreachable", "max_wait"})
+DURATIONS = ("bake", "install", "max_wait", "timeout", "unreachable", "window")
 
 
 def _entry(key: Any, value: Any) -> tuple[Any, Any]:
-    if key in _DURATIONS and isinstance(value, str) and (found := _DURATION.match(value.strip())):
+    if key in DURATIONS and isinstance(value, str) and (found := _DURATION.match(value.strip())):
         seconds = float(found[1]) * _UNITS_S[found[2]]
         return f"{key}_s", int(seconds) if seconds.is_integer() else seconds
     if key in _TIMES_OF_DAY and isinstance(value, int) and 0 <= value < DAY_MIN:
@@ -287,7 +310,7 @@ def _wrong_stages(plan: Plan) -> str:
             return f"stage {stage.name!r} has either percent or carts"
     sizes = [stage.percent for stage in plan.stages if stage.percent is not None]
     if sizes != sorted(set(sizes)):
-        return f"percentages of stages count earlier stages in, so they rise: {sizes}"
+        return f"each stage is larger than the one before, which it counts in, so percentages rise: {sizes}"
     if plan.stages[-1].percent != 100.0:
         return "the last stage has percent: 100; target.percent leaves carts out altogether"
     return ""

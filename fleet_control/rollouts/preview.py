@@ -93,9 +93,9 @@ def _problems_of_models(
     if plan.model not in models:
         yield f"the model {plan.model} is not published"
     baseline = baseline_of(plan, fleet)
-    if baseline is None:
+    if baseline is None and membership.population(plan, fleet.values()):
         yield "no baseline: no cart of the target says what it runs; name one"
-    elif baseline not in models:
+    elif baseline is not None and baseline not in models:
         yield f"the baseline {baseline} is not published, so nothing could be rolled back"
 
 
@@ -106,6 +106,11 @@ def _problems_of_carts(
         yield f"unknown carts: {_listed(unknown)}"
     if unknown := sorted(set(plan.target.stores) - {cart.store for cart in fleet.values()}):
         yield f"stores without carts: {_listed(unknown)}"
+    for label, wanted in plan.target.labels.items():
+        known = {{"hardware": cart.hardware, **cart.labels}.get(label, "") for cart in fleet.values()}
+        if fleet and known.isdisjoint(wanted):
+            there = _listed(sorted(value for value in known if value)) or "no cart has it"
+            yield f"no cart has the label {label} {' or '.join(wanted)}; there are: {there}"
     for rollout, n in Counter(taken.values()).items():
         yield f"{n} carts are in rollout {rollout}, which has not ended"
 
@@ -124,6 +129,12 @@ def _warnings(
     others = {cart.model for cart in sightings} - {plan.model, baseline}
     if others:
         yield f"carts run {len(others)} other models than the baseline: they are no fair comparison"
+    if plan.windows:
+        spans = ", ".join(
+            f"{'/'.join(window.days) or 'every day'} {window.start} to {window.end}"
+            for window in plan.windows
+        )
+        yield f"carts wait for their store's maintenance window: {spans}"
     pairs = sum(len(draw.pairs) for draw in draws)
     if plan.promotion is not None and len(draws) > 1 and pairs < LEAST_PAIRS:
         yield (

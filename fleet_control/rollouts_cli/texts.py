@@ -39,7 +39,7 @@ def rollout(one: Answer) -> str:
     why = f": {one['why']}" if one["why"] else ""
     lines = [
         wrapped(f"{one['id']}: {_words(one['status'])} since {time(one['changed_at'])}{by}{why}"),
-        f"model {_short(one['model'])}, baseline {_short(one['baseline'])}, version {one['version']}",
+        f"model {clean(one['model'])}, baseline {clean(one['baseline'])}, version {one['version']}",
         f"created by {clean(one['created_by'])} at {time(one['created_at'])}",
         "",
         _stages(one),

@@ -118,7 +118,13 @@ def test_port_base_lays_out_all_ports_and_single_options_win() -> None:
     """One base for all, one option for one."""
     settings = read_settings(["--port-base", "20000", "--broker-port", "1884"])
     assert settings.ports == Ports(
-        broker=1884, warehouse=20001, warehouse_grpc=20002, dashboard=20000, ingest=20004
+        broker=1884,
+        warehouse=20001,
+        warehouse_grpc=20002,
+        dashboard=20000,
+        ingest=20004,
+        control=20005,
+        models=20006,
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from fleet_agent.activation.signing import trusted_keys
 from fleet_agent.activation.store import ModelStore, read_offer
-from fleet_agent.errors import FetchStoppedError, RepositoryUnreachableError
+from fleet_agent.errors import FetchStoppedError, RepositoryRefusedError, RepositoryUnreachableError
 from fleet_agent.ports import SystemClock
 from fleet_agent.updates.repository import TufRepository
 from fleet_control.errors import RegistryError
@@ -322,3 +322,41 @@ def test_signatures_hold_as_long_as_they_say(shop: Shop) -> None:
     first = json.loads(path.read_text())["signed"]["expires"]
     shop.opened({role: timedelta(days=2) for role in ("root", "targets", "snapshot", "timestamp")}).refresh()
     assert json.loads(path.read_text())["signed"]["expires"] > first
+
+
+def test_a_digest_has_one_manifest(shop: Shop, tmp_path: Path) -> None:
+    """A published model cannot be replaced under its digest: a rollback needs what it was."""
+    shop.publish("v2")
+    folder = tmp_path / "other"
+    shutil.copytree(MODELS / "v2", folder)
+    manifest = json.loads((folder / "manifest.json").read_text()) | {"version": "v2-other"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RegistryError, match="another manifest"):
+        shop.repository.publish(folder)
+    assert [entry.version for entry in shop.repository.index().models] == ["v2"]
+
+
+def test_a_rotation_without_the_root_s_keys_changes_nothing(shop: Shop) -> None:
+    """No stray key is left behind."""
+    for key in (shop.folder / "keys").glob("root-*.pem"):
+        key.unlink()
+    before = sorted((shop.folder / "keys").iterdir())
+    with pytest.raises(RegistryError, match="root needs the signatures"):
+        shop.repository.rotate("timestamp")
+    assert sorted((shop.folder / "keys").iterdir()) == before
+
+
+def test_one_wrong_part_does_not_bar_a_cart_for_ever(
+    shop: Shop, server: Server, cart: Opener, tmp_path: Path
+) -> None:
+    """A line that once gives too much of the rest is refused, and the next honest answer is taken."""
+    entry = shop.publish()
+    server.cut_after = 400_000
+    with pytest.raises(RepositoryUnreachableError):
+        fetch(cart(), entry, tmp_path / "new")
+    cut, _ = server.asked[-1]
+    server.replaced[cut] = (shop.served / cut).read_bytes() + bytes(100_000)
+    with pytest.raises(RepositoryRefusedError):
+        fetch(cart(), entry, tmp_path / "new")
+    server.replaced.clear()
+    fetch(cart(), entry, tmp_path / "new")

@@ -1,11 +1,13 @@
 """Whole rollouts, on doubles and a clock that is turned by hand."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import pytest
 
 from fleet_control.errors import (
     ActionRefusedError,
+    BrokerRefusedError,
     CartsTakenError,
     FencedError,
     PlanError,
@@ -25,7 +27,7 @@ from fleet_control.rollouts.states import (
     StageStatus,
     Verdict,
 )
-from fleet_protocol.rollouts import Permit
+from fleet_protocol.rollouts import Desired, Permit
 from tests.fleet_control.rollouts.scene import PLAN, Scene
 from tests.fleet_control.rollouts.worlds import BASELINE, MODEL
 
@@ -434,3 +436,26 @@ def test_without_a_baseline_to_fetch_a_failing_gate_pauses_and_does_not_roll_bac
     scene.says("accuracy", Verdict.FAIL)
     assert scene.turn(2).status is RolloutStatus.PAUSED
     scene.engine._can_go_back = lambda _: True
+
+
+def test_an_order_that_the_broker_refuses_does_not_hold_up_the_others() -> None:
+    """One cart's topic is forbidden: it runs out of time by name, and all others are told."""
+    scene = Scene()
+    scene.obeys = False
+    scene.create()
+    scene.arm()
+    tell = scene.fleet.tell
+    refused: list[str] = []
+
+    def picky(orders: Sequence[tuple[str, Desired] | Permit], timeout_s: float) -> int:
+        for order in orders:
+            if not isinstance(order, Permit) and (not refused or order[0] == refused[0]):
+                refused.append(order[0])
+                raise BrokerRefusedError("mqtt://b", f"{order[0]}: not allowed")
+        return tell(orders, timeout_s)
+
+    scene.fleet.tell = picky  # type: ignore[method-assign]
+    scene.turn(3)
+    assert len(scene.fleet.desired) == 5
+    assert refused[0] not in scene.fleet.desired
+    assert scene.store.outbox() == ()
