@@ -1,1 +1,0 @@
-"""Stories about the model registry, and carts that fetch from it."""
