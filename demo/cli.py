@@ -55,10 +55,17 @@ def _schema() -> Callable[[Sequence[str]], int | None]:
     return main
 
 
+def _models() -> Callable[[Sequence[str]], int | None]:
+    from fleet_control.registry.cli import main  # noqa: PLC0415
+
+    return main
+
+
 COMMANDS = (
     Command("up", "start everything on one machine: broker, warehouse, ingest, stores, dashboard", _up),
     Command("bigquery-emulator", "serve the embedded BigQuery endpoint alone", _emulator),
     Command("ingest", "move messages from an MQTT broker into a warehouse", _ingest),
+    Command("models", "publish models to the repository that carts fetch from", _models),
     Command("schema", "create the warehouse's tables and views", _schema),
 )
 
