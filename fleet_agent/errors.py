@@ -26,6 +26,10 @@
     ├── SpoolError              the cart's database of unsent messages
     ├── WeightStoreError        the cart's file of learned weights
     ├── EndpointError           /live, /ready, /metrics: cannot listen; carries host and port
+    ├── UpdateError             a model that the cloud asks for does not come
+    │   ├── RepositoryUnreachableError  the same may work later
+    │   ├── RepositoryRefusedError      not signed, too old, too large, or not what was asked for
+    │   └── FetchStoppedError           stopped from outside
     └── TransportError          the way to the broker
         └── AccessRefusedError  the account may not hear or say what a cart must
 
@@ -226,6 +230,22 @@ class EndpointError(AgentError):
         super().__init__(f"cannot listen on {host}:{port}: {why}")
         self.host = host
         self.port = port
+
+
+class UpdateError(AgentError):
+    """A model that the cloud asks for does not come."""
+
+
+class RepositoryUnreachableError(UpdateError):
+    """The repository does not answer, or breaks off: the same may work later."""
+
+
+class RepositoryRefusedError(UpdateError):
+    """What the repository serves is not signed, too old, too large or not what was asked for."""
+
+
+class FetchStoppedError(UpdateError):
+    """Fetching was stopped from outside; what was downloaded stays for the next time."""
 
 
 class TransportError(AgentError):

@@ -32,7 +32,7 @@ def target_path(digest: str, name: str) -> str:
 
 
 def file_name(target: TargetFile) -> str:
-    """Return where the file of a target lies: named by its content, so that old and new stand side by side."""
+    """Return where the file of a target lies: named by its content, as old and new stand side by side."""
     folder, _, name = target.path.rpartition("/")
     return f"targets/{folder}/{target.hashes['sha256']}.{name}"
 

@@ -13,6 +13,7 @@ from fleet_control.registry.keys import (
     PASSPHRASE_ENV,
     ROLES,
     KeyRing,
+    Role,
     read_passphrases,
 )
 from fleet_control.registry.model import read_model
@@ -41,9 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _init(options: argparse.Namespace) -> None:
-    counts = {
-        role: KeyCount(options.__dict__[f"{role}_keys"], options.__dict__[f"{role}_threshold"])
-        for role in ("root", "targets")
+    counts: dict[Role, KeyCount] = {
+        "root": KeyCount(options.root_keys, options.root_threshold),
+        "targets": KeyCount(options.targets_keys, options.targets_threshold),
+        # On a machine that is online, more keys are stolen together.
+        "snapshot": KeyCount(1, 1),
+        "timestamp": KeyCount(1, 1),
     }
     settings = RegistrySettings(
         **{name: getattr(options, name) for name in RegistrySettings.__struct_fields__}
@@ -51,7 +55,7 @@ def _init(options: argparse.Namespace) -> None:
     initialise(
         FolderStorage(options.repository),
         _ring(options),
-        counts={"root": counts["root"], "targets": counts["targets"], **_ONE_EACH},
+        counts=counts,
         settings=settings,
     )
     keys = options.keys[0]
@@ -89,8 +93,8 @@ def _refresh(options: argparse.Namespace) -> None:
 
 
 def _rotate(options: argparse.Namespace) -> None:
-    roles = options.roles if options.action == "rotate" else ["root"]
-    counts = {}
+    roles: list[Role] = options.roles if options.action == "rotate" else ["root"]
+    counts: dict[Role, KeyCount] = {}
     if options.threshold is not None:
         count = KeyCount(options.key_count or options.threshold, options.threshold)
         counts = dict.fromkeys(roles, count)
@@ -106,9 +110,6 @@ def _serve(options: argparse.Namespace) -> None:
     server = RepositoryServer(options.repository, options.host, options.port)
     print(f"READY {server.url}", flush=True)
     server.run()
-
-
-_ONE_EACH = {"snapshot": KeyCount(1, 1), "timestamp": KeyCount(1, 1)}
 
 
 def _ring(options: argparse.Namespace) -> KeyRing:

@@ -23,8 +23,8 @@ from fleet_control.rollouts.ports import PublishedModel
 LOCK = "publish"
 # Copying a large model into the repository takes this long. Longer only keeps a second publisher waiting.
 LOCK_TIMEOUT_S = 60.0
-# A cart that has read the timestamp reads the snapshot and the targets seconds later. Fewer versions could break
-# that in a storm of publishing; more only fill the folder.
+# A cart that has read the timestamp reads snapshot and targets seconds later. Fewer versions could break that
+# in a storm of publishing; more only fill the folder.
 KEPT_VERSIONS = 16
 # What is renewed has less than this share of its life left. Higher: more versions; lower: less time to notice
 # that nothing renews any more.
@@ -176,8 +176,8 @@ class Publisher:
         for known in catalogue.published_models(targets):
             if known.digest == digest and known.manifest != model.sha256:
                 raise RegistryError(
-                    f"model {digest} is published with another manifest, {known.manifest[:16]}…; telemetry could "
-                    "not tell the two apart: retire that one first"
+                    f"model {digest} is published with another manifest, {known.manifest[:16]}…; telemetry "
+                    "could not tell the two apart: retire that one first"
                 )
 
     def _of_model(self, targets: Mapping[str, TargetFile], digest: str) -> dict[str, TargetFile]:

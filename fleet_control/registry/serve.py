@@ -1,7 +1,7 @@
 """A small web server for a repository in a folder: for the demo, tests and one shop's network.
 
-A large fleet takes a bucket or a content delivery network instead; any server will do that knows GET. With one
-that knows Range, carts go on where they were cut off.
+A large fleet takes a bucket or a content delivery network instead; any server that knows GET will do. With
+one that knows Range, carts go on where they were cut off.
 """
 
 import hashlib

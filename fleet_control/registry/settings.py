@@ -14,8 +14,8 @@ class RegistrySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     Attributes:
         root_days: The root keys must be brought together at least this often. Lower: more often; higher: a
             stolen set of root keys, or a cart that is kept from newer ones, is believed for longer.
-        targets_days: A model must be published, republished or retired at least this often with the targets
-            keys. Lower: a team on holiday stops all updates; higher: a stolen targets key that was rotated out is
+        targets_days: Models must be published, republished or retired at least this often with the targets
+            keys. Lower: a team on holiday stops all updates; higher: a targets key that was rotated out is
             believed for longer by carts that are kept from the new root.
         snapshot_days: Renewed by `refresh`, by itself. Lower: updates stop sooner while nobody refreshes;
             higher: as with targets.

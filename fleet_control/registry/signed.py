@@ -6,10 +6,11 @@ publisher that was killed, and is overwritten by the next.
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from securesystemslib.signer import Signature
 from tuf.api.exceptions import LengthOrHashMismatchError, RepositoryError, UnsignedMetadataError
-from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.repository import Repository
 
 from fleet_control.errors import RegistryError
@@ -17,7 +18,7 @@ from fleet_control.registry.keys import KeyRing, Role
 from fleet_control.registry.storage import Storage
 
 S = TypeVar("S", Root, Snapshot, Targets, Timestamp)
-FIRST: Mapping[str, Callable[[], Signed]] = {
+FIRST: Mapping[str, Callable[[], Any]] = {
     "root": Root,
     "targets": Targets,
     "snapshot": Snapshot,
@@ -70,15 +71,15 @@ class SignedMetadata(Repository):
                 f"the repository was changed by others than its publishers: {error}"
             ) from error
 
-    def open(self, role: str) -> Metadata[Signed]:
+    def open(self, role: str) -> Metadata[Any]:
         """Return the current metadata of a role, or an empty first one."""
         if role in self._current:
             return Metadata.from_bytes(self._current[role])
-        md = Metadata(FIRST[role]())
+        md: Metadata[Any] = Metadata(FIRST[role]())
         md.signed.version = 0
         return md
 
-    def close(self, role: str, md: Metadata[Signed]) -> None:
+    def close(self, role: str, md: Metadata[Any]) -> None:
         """Sign the next version of a role's metadata and write it.
 
         Raises:
@@ -165,7 +166,7 @@ class SignedMetadata(Repository):
         return md.signed
 
 
-def _signed(content: bytes) -> tuple[bytes, dict[str, object]]:
+def _signed(content: bytes) -> tuple[bytes, dict[str, Signature]]:
     md: Metadata[Root] = Metadata.from_bytes(content)
     return md.signed_bytes, md.signatures
 

@@ -1,0 +1,1 @@
+"""Model updates that the cloud asks for: fetched, tried, put live when nobody shops, proved or taken back."""
