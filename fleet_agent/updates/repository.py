@@ -31,7 +31,8 @@ from fleet_agent.ports import Clock
 from fleet_agent.updates.fetching import HttpFetcher
 from fleet_agent.updates.trust import TrustedMetadata
 
-# Three precisions of a large detector are below 1 GB. Lower refuses models; higher lets a stolen key fill disks.
+# Three precisions of a large detector are below 1 GB. Lower refuses models; higher lets a stolen key fill
+# disks.
 MAX_MODEL_BYTES = 4_000_000_000
 MAX_ROOT_BYTES = 512_000
 _DIGEST, _SHA256 = re.compile("[0-9a-f]{16}"), re.compile("[0-9a-f]{64}")
@@ -123,8 +124,8 @@ class TufRepository:
             stop: Asked between pieces; True ends the call.
 
         Raises:
-            RepositoryUnreachableError: the repository does not answer or breaks off, or the disk takes no more.
-            RepositoryRefusedError: what it serves is not signed, too old, too large or not what was asked for.
+            RepositoryUnreachableError: it does not answer or breaks off, or the disk takes no more.
+            RepositoryRefusedError: what it serves is not signed, old, too large or not what was asked for.
             FetchStoppedError: `stop` said so; what was downloaded stays.
         """
         if not (_DIGEST.fullmatch(digest) and _SHA256.fullmatch(manifest)):
@@ -144,7 +145,9 @@ class TufRepository:
         durable.make_folder(download.into)
         document = _target(updater, download.digest, MANIFEST_NAME, sha256, MAX_MANIFEST_BYTES)
         download.of_bytes = document.length
-        waiting = download.into / f"{durable.INCOMPLETE}{MANIFEST_NAME}"
+        done, waiting = download.into / MANIFEST_NAME, download.into / f"{durable.INCOMPLETE}{MANIFEST_NAME}"
+        if _is(done, document):  # it was complete once; until all is checked, it is not
+            done.replace(waiting)
         self._bring(download, document, waiting)
         manifest = parse_manifest(waiting.read_bytes())
         targets = _listed(updater, download.digest, manifest)
@@ -156,7 +159,7 @@ class TufRepository:
             self._bring(download, target, download.into / name)
         durable.sync_folder(download.into / FOLDER)
         durable.sync_folder(download.into)
-        waiting.replace(download.into / MANIFEST_NAME)
+        waiting.replace(done)
         durable.sync_folder(download.into)
 
     def _bring(self, download: _Download, target: TargetFile, path: Path) -> None:

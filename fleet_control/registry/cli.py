@@ -67,7 +67,7 @@ def _publish(options: argparse.Namespace) -> None:
     model = read_model(options.model)
     if not model.signed and not options.unsigned:
         raise RegistryError(
-            f"{options.model} has no manifest.sig, and carts ask for one (--unsigned: yours do not)"
+            f"{options.model} has no manifest.sig, which carts ask for; if yours do not: --unsigned"
         )
     _print_models((_publisher(options).publish(model),))
 
@@ -101,9 +101,8 @@ def _rotate(options: argparse.Namespace) -> None:
     version = rotate(
         FolderStorage(options.repository), _ring(options), roles, counts=counts, lost=options.lost
     )
-    print(
-        f"root {version} names new keys of {', '.join(roles)}; the old ones are in {options.keys[0] / 'retired'}"
-    )
+    aside = options.keys[0] / "retired"
+    print(f"root {version} names new keys of {', '.join(roles)}; the old ones are in {aside}")
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -79,7 +79,7 @@ class RepositoryRegistry:
     def fetchable(self, digest: str) -> bool:
         """Whether a cart that asks now gets every file of a model, unexpired and signed.
 
-        The files are downloaded and checked, each once; later calls ask only whether they are still signed.
+        The files are downloaded and checked once; later calls ask whether they are still signed and there.
 
         Raises:
             RegistryError: the repository does not answer.
@@ -130,8 +130,22 @@ class RepositoryRegistry:
         files = parse_manifest(document, MANIFEST).files
         if any(name not in own or own[name].hashes.get("sha256") != sha256 for name, sha256 in files.items()):
             return False
-        missing = (target for target in own.values() if target.hashes["sha256"] not in self._seen)
-        return all(self._download(updater, target) is not None for target in missing)
+        return all(
+            self._is_there(target)
+            if target.hashes["sha256"] in self._seen
+            else self._download(updater, target) is not None
+            for target in own.values()
+        )
+
+    def _is_there(self, target: TargetFile) -> bool:
+        """Tell whether a file that was checked before still comes."""
+        try:
+            next(self._fetcher.fetch(f"{self._base}{catalogue.file_name(target)}"), b"")
+        except DownloadHTTPError:
+            return False
+        except (DownloadError, OSError) as error:
+            raise RegistryError(f"the model repository does not answer: {error}") from error
+        return True
 
     def _download(self, updater: Updater, target: TargetFile) -> bytes | None:
         """Download and check a file; None: it is not there. Only small ones are returned whole."""

@@ -10,8 +10,10 @@ timestamps has no others.
 """
 
 import os
+import secrets
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -31,6 +33,7 @@ from securesystemslib.signer import CryptoSigner
 
 from fleet_control.errors import RegistryError
 from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.storage import sync_folder
 
 Role = Literal["root", "targets", "snapshot", "timestamp"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -225,13 +228,21 @@ def _read(path: Path, most_bytes: int) -> bytes:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Write a new file that only its owner may read, from its first byte on."""
+    """Write a new file, whole or not at all, that only its owner may read from its first byte on."""
+    incoming = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            raise RegistryError(f"{path} is there already")
+        incoming.rename(path)
+        sync_folder(path.parent)
     except OSError as error:
         raise RegistryError(f"{path}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            incoming.unlink()

@@ -141,7 +141,7 @@ class FolderStorage:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield incoming
             incoming.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             raise _failed(error, path) from error
         finally:
@@ -173,7 +173,8 @@ def _blocks(source: Path, digest: "hashlib._Hash") -> Iterator[bytes]:
             yield block
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

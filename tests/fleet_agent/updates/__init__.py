@@ -1,0 +1,1 @@
+"""Stories about updates of a cart's model."""
