@@ -244,10 +244,8 @@ def test_too_few_signatures_are_refused(tmp_path: Path, role: str, at: str) -> N
     forged = world.forged(at, edit, keys=KeyRing([tmp_path / "stolen"]))
     with WebServer(world.storage.folder).running() as web:
         web.replaced[f"/metadata/{'2.root.json' if role == 'root' else at}"] = forged
-        if role == "targets":  # he has the online keys too, and hides that the file is another
-            (tmp_path / "stolen" / "online").mkdir()
-            chain = forge_chain(world, forged)
-            web.replaced |= chain
+        if role == "targets":  # he has the online keys too
+            web.replaced |= forge_chain(world, forged)
         cart = Cart(world, web.url)
 
         refused(cart, model, "signed by 1/2")
@@ -327,12 +325,18 @@ def test_names_that_lead_out_are_refused(world: World, web: WebServer, cart: Car
     assert not any("evil" in path for path, _ in web.requests)
 
 
-def test_a_model_larger_than_any_is_refused_unseen(world: World, web: WebServer, cart: Cart) -> None:
-    """A thief of all publishing keys would fill the disk."""
+@pytest.mark.parametrize(
+    "lengths", [{"model.onnx": 10**10}, {"model.onnx": 3 * 10**9, "golden/front.jpg": 3 * 10**9}]
+)
+def test_a_model_larger_than_any_is_refused_unseen(
+    world: World, web: WebServer, cart: Cart, lengths: dict[str, int]
+) -> None:
+    """A thief of all publishing keys would fill the disk, with one file or with all together."""
     model = world.publish(1)
 
     def edit(targets: Any) -> None:
-        targets.targets[f"models/{model.digest}/model.onnx"].length = 10**10
+        for name, length in lengths.items():
+            targets.targets[f"models/{model.digest}/{name}"].length = length
 
     web.replaced |= forge_chain(world, world.forged("2.targets.json", edit))
 

@@ -67,12 +67,9 @@ class Models:
 
 @pytest.mark.end_to_end
 def test_killed_at_any_file_operation(tmp_path: Path) -> None:
-    """Killed 30 times while it publishes, retires, rotates, refreshes or pins: carts find all that is named."""
-    storage, keys, models = (
-        FolderStorage(tmp_path / "repository"),
-        KeyRing([tmp_path / "keys"]),
-        Models(tmp_path),
-    )
+    """Killed 30 times while it publishes, retires, rotates, refreshes or pins: carts find what is named."""
+    storage, keys = FolderStorage(tmp_path / "repository"), KeyRing([tmp_path / "keys"])
+    models = Models(tmp_path)
     counts = dict.fromkeys(ROLES, KeyCount(1, 1))
     root = initialise(storage, keys, counts=counts, settings=RegistrySettings())
     publisher = Publisher(storage, keys)
