@@ -89,7 +89,7 @@ def rotate(
     Args:
         storage: Of the repository.
         keys: Root keys, and those of the roles.
-        roles: Which.
+        roles: Which; none: the root is signed anew with the keys that it has, and holds for longer.
         counts: Keys of a role from now on, where that changes.
         lost: Old keys of targets, snapshot or timestamp are gone. Between the new root and the new signatures
             (milliseconds, or until this is called again) carts refuse the repository.

@@ -105,6 +105,11 @@ def _rotate(options: argparse.Namespace) -> None:
     print(f"root {version} names new keys of {', '.join(roles)}; the old ones are in {aside}")
 
 
+def _renew_root(options: argparse.Namespace) -> None:
+    version = rotate(FolderStorage(options.repository), _ring(options), ())
+    print(f"root {version} names the same keys and holds anew")
+
+
 def _serve(options: argparse.Namespace) -> None:
     server = RepositoryServer(options.repository, options.host, options.port)
     print(f"READY {server.url}", flush=True)
@@ -177,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         "refresh", _refresh, "renew the snapshot and the timestamp when half of their life is over"
     )
     refresh.add_argument("--force", action="store_true", help="renew them now")
+    action("renew-root", _renew_root, "sign the root anew with the keys that it has, before it expires")
     for name, purpose in (("rotate-root", "give root new keys"), ("rotate", "give roles new keys")):
         rotation = action(name, _rotate, purpose)
         if name == "rotate":

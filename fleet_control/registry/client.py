@@ -127,7 +127,10 @@ class RepositoryRegistry:
         document = self._download(updater, own[MANIFEST])
         if document is None:
             return False
-        files = parse_manifest(document, MANIFEST).files
+        try:
+            files = parse_manifest(document, MANIFEST).files
+        except RegistryError:  # carts could not read it either
+            return False
         if any(name not in own or own[name].hashes.get("sha256") != sha256 for name, sha256 in files.items()):
             return False
         return all(

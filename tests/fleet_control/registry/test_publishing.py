@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,17 @@ def test_a_rotation_is_seamless_at_each_step(world: World) -> None:
         md: Metadata[Any] = Metadata.from_bytes(world.metadata(name))
         for root in roots:
             root.verify_delegate(role, md.signed_bytes, md.signatures)
+
+
+def test_a_root_is_renewed_with_the_keys_that_it_has(world: World) -> None:
+    """Once a year, and carts need not learn new keys for it."""
+    world.clock.sleep(300 * DAY_S)
+
+    assert rotate(world.storage, world.keys, (), now=world.now) == 2
+
+    first, second = (Metadata.from_bytes(world.metadata(f"{n}.root.json")).signed for n in (1, 2))
+    assert second.expires - first.expires == timedelta(days=300)
+    assert second.keys == first.keys
 
 
 def test_lost_keys_are_replaced_by_the_root(world: World) -> None:
