@@ -6,7 +6,6 @@ Its keys lie beside it, which is right for a demo on one machine and nowhere els
 import argparse
 import sys
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import fleet_agent
@@ -14,21 +13,20 @@ from demo.data_dir import DataDir
 from demo.logs import log_to_stderr
 from fleet_control.api.tokens import create_token
 from fleet_control.errors import FleetControlError
-from fleet_control.registry.keys import KeyFolder
-from fleet_control.registry.repository import ModelRepository
+from fleet_control.registry.ceremony import KeyCount, initialise
+from fleet_control.registry.keys import ROLES, KeyRing
+from fleet_control.registry.model import read_model
+from fleet_control.registry.publisher import Publisher
+from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.storage import FolderStorage
 from fleet_control.rollouts.states import Role
 
 MODELS = Path(fleet_agent.__file__).parent / "models"
 VERSIONS = ("v1", "v2", "v3-bad")
 # Nobody renews the demo's repository while it runs: it is renewed at each start, and holds for as long as a
 # laptop stays up.
-EXPIRES = dict.fromkeys(("root", "targets", "snapshot", "timestamp"), timedelta(days=90))
+SETTINGS = RegistrySettings(root_days=3_650, targets_days=3_650, snapshot_days=90, timestamp_days=90)
 TOKEN_DAYS = 3_650
-
-
-def repository_of(data: DataDir) -> ModelRepository:
-    """Return the demo's model repository."""
-    return ModelRepository(data.repository, KeyFolder(data.keys), expires=EXPIRES)
 
 
 def prepare(data: DataDir, now_s: float) -> str:
@@ -37,16 +35,17 @@ def prepare(data: DataDir, now_s: float) -> str:
     Raises:
         FleetControlError: the disk refuses, or a model is not whole.
     """
-    repository = repository_of(data)
-    if not repository.exists:
-        repository.make()
-    published = {entry.version for entry in repository.index().models}
+    storage, keys = FolderStorage(data.repository), KeyRing([data.keys])
+    if not (data.repository / "metadata" / "timestamp.json").exists():
+        initialise(storage, keys, counts=dict.fromkeys(ROLES, KeyCount(1, 1)), settings=SETTINGS)
+    publisher = Publisher(storage, keys)
+    published = {model.version for model in publisher.models()}
     for version in VERSIONS:
         if version not in published:
-            repository.publish(MODELS / version)
-    repository.refresh()
+            publisher.publish(read_model(MODELS / version))
+    publisher.refresh(force=True)
     _make_tokens(data, now_s)
-    return f"{len(repository.index().models)} models published"
+    return f"{len(publisher.models())} models published"
 
 
 def _make_tokens(data: DataDir, now_s: float) -> None:

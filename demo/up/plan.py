@@ -143,7 +143,7 @@ class Plan:
             *("--warehouse", self._where.warehouse, "--tokens", str(self._data.tokens)),
             *("--database", f"sqlite:///{self._data.control.absolute() / 'rollouts.db'}"),
             *("--repository", self._models_url, "--root", root, "--pins", where),
-            *("--cache", str(self._data.control / "cache"), "--http-port", str(self._ports.control)),
+            *("--http-port", str(self._ports.control)),
             # Simulated shoppers correct and scan within seconds, and the demo's rows arrive at once.
             *("--block-s", "20", "--label-lag-s", "30", "--arrival-s", "20"),
             *("--patience-s", "600", "--observe-s", "5"),

@@ -41,7 +41,6 @@ def _settings(options: argparse.Namespace) -> ControlSettings:
         warehouse=options.warehouse,
         repository=options.repository,
         root=options.root,
-        cache=options.cache,
         pins=options.pins,
         api=ApiSettings(
             tokens=options.tokens,
@@ -99,13 +98,6 @@ def _connections(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--root", required=True, type=Path, metavar="FILE", help="its trusted root metadata (1.root.json)"
-    )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path("control-cache"),
-        metavar="DIR",
-        help="where its metadata is kept (%(default)s)",
     )
 
 

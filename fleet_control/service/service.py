@@ -16,9 +16,9 @@ from fleet_control.api.server import ApiServer, ApiSettings
 from fleet_control.api.webhook import Webhook
 from fleet_control.errors import RegistryError
 from fleet_control.ingest.addresses import BrokerAddress
-from fleet_control.registry.keys import KeyFolder
-from fleet_control.registry.reading import RepositoryRegistry
-from fleet_control.registry.repository import ModelRepository
+from fleet_control.registry.client import RepositoryRegistry
+from fleet_control.registry.pins import Pins
+from fleet_control.registry.storage import FolderStorage
 from fleet_control.rollouts.control import RolloutControl, can_go_back
 from fleet_control.rollouts.controller import Controller, Rhythm
 from fleet_control.rollouts.engine import Engine
@@ -55,7 +55,6 @@ class ControlSettings:
         warehouse: Target as `queries.target` reads it.
         repository: Address or folder of the model repository.
         root: Its trusted root metadata.
-        cache: Where metadata of the repository is kept.
         pins: Folder of the repository, where models that carts may need are pinned; None: somewhere else.
         api: How the API is served.
         webhook: Where notices go; None: nowhere.
@@ -70,7 +69,6 @@ class ControlSettings:
     warehouse: str
     repository: str
     root: Path
-    cache: Path
     api: ApiSettings
     pins: Path | None = None
     webhook: str | None = None
@@ -82,6 +80,13 @@ class ControlSettings:
 
 def _tell_nobody(_rollout: str, _what: str, _text: str) -> None:
     """Stand for a webhook where there is none."""
+
+
+def _read_root(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RegistryError(f"{path}: {error.strerror or error}") from error
 
 
 def _can_go_back(registry: Registry, rollout: Rollout) -> bool:
@@ -136,7 +141,7 @@ class ControlService:
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._fleet = MqttFleet(settings.broker, client_id=f"cartwright-control-{owner}", now_ms=now_ms)
         opened.callback(self._fleet.stop)
-        registry = RepositoryRegistry(settings.repository, root=settings.root, cache=settings.cache)
+        registry = RepositoryRegistry(settings.repository, _read_root(settings.root))
         opened.callback(registry.close)
         webhook = Webhook(settings.webhook, settings.webhook_secret) if settings.webhook else None
         if webhook is not None:
@@ -239,8 +244,7 @@ class ControlService:
             return
         wanted = needed_models(self._store.heads(open_only=True), self._fleet.carts().values())
         if wanted != self._pinned:
-            keys = KeyFolder(self._settings.pins / "no-keys-needed")
-            ModelRepository(self._settings.pins, keys).pin(sorted(wanted), PINNED_BY)
+            Pins(FolderStorage(self._settings.pins)).pin(PINNED_BY, sorted(wanted))
             self._pinned = wanted
 
     def _not_ready(self) -> str:

@@ -10,8 +10,11 @@ from demo.carts.rush import FACTOR, LOOK_S, Pace, Rush
 from demo.data_dir import DataDir
 from demo.rollout.cli import main
 from demo.rollout.plans import SHOWS, plan_of
-from demo.rollout.prepare import VERSIONS, prepare, repository_of
+from demo.rollout.prepare import VERSIONS, prepare
 from fleet_control.api.access import AccessFile
+from fleet_control.registry.keys import KeyRing
+from fleet_control.registry.publisher import Publisher
+from fleet_control.registry.storage import FolderStorage
 from fleet_control.rollouts import plan as rollouts
 from fleet_control.rollouts.membership import draw_stage, ordered
 from fleet_control.rollouts.preview import LEAST_PAIRS
@@ -41,7 +44,8 @@ def test_the_repository_and_the_tokens_are_made_once(tmp_path: Path) -> None:
     assert [data.owner_token.read_text(), data.dashboard_token.read_text()] == tokens
     for secret in (data.owner_token, data.dashboard_token, data.tokens):
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    assert [entry.version for entry in repository_of(data).index().models] == list(VERSIONS)
+    published = Publisher(FolderStorage(data.repository), KeyRing([data.keys])).models()
+    assert {model.version for model in published} == set(VERSIONS)
     caller = AccessFile(data.tokens, lambda: NOW_S).caller(tokens[0].strip(), None)
     assert (caller.name, caller.role) == ("demo", Role.OWNER)
 

@@ -13,8 +13,13 @@ import requests
 
 from fleet_control.api.tokens import create_token
 from fleet_control.ingest.transport_mqtt import BulkPublisher
-from fleet_control.registry.keys import KeyFolder
-from fleet_control.registry.repository import ModelRepository
+from fleet_control.registry.ceremony import KeyCount, initialise
+from fleet_control.registry.keys import ROLES, KeyRing
+from fleet_control.registry.model import read_model
+from fleet_control.registry.pins import Pins
+from fleet_control.registry.publisher import Publisher
+from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.storage import FolderStorage
 from fleet_control.rollouts.states import Role
 from fleet_control.service.service import needed_models
 from fleet_protocol.messages import CartState, encode_control
@@ -51,9 +56,10 @@ def test_a_rollout_is_created_started_and_paused_over_http_and_survives_a_restar
     running: "list[subprocess.Popen[str]]",
 ) -> None:
     """Carts are seen by their births, models are pinned, and a killed controller goes on where it was."""
-    repository = ModelRepository(tmp_path / "models", KeyFolder(tmp_path / "keys"))
-    repository.make()
-    old, new = repository.publish(MODELS / "v1"), repository.publish(MODELS / "v2")
+    storage, keys = FolderStorage(tmp_path / "models"), KeyRing([tmp_path / "keys"])
+    initialise(storage, keys, counts=dict.fromkeys(ROLES, KeyCount(1, 1)), settings=RegistrySettings())
+    publisher = Publisher(storage, keys)
+    old, new = (publisher.publish(read_model(MODELS / version)) for version in ("v1", "v2"))
     with BulkPublisher(mosquitto.address, "carts") as carts:
         carts.connect(20)
         for number in range(1, 5):
@@ -83,7 +89,7 @@ def test_a_rollout_is_created_started_and_paused_over_http_and_survives_a_restar
     process, url = started(argv)
     running.append(process)
     assert act(session, url, "pause")["status"] == "paused"
-    eventually(lambda: repository.pins().keys() == {old.digest, new.digest})
+    eventually(lambda: all(Pins(storage).holders(one.digest) == ("rollouts",) for one in (old, new)))
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
 
@@ -111,7 +117,7 @@ def control(folder: Path, broker: RunningBroker, endpoint: EmulatorProcess) -> l
         *(sys.executable, "-m", "demo.cli", "control", "--broker", str(broker.address)),
         *("--warehouse", warehouse, "--database", f"sqlite:///{folder}/rollouts.db"),
         *("--repository", str(folder / "models"), "--root", str(folder / "models/metadata/1.root.json")),
-        *("--cache", str(folder / "cache"), "--tokens", str(folder / "tokens.toml")),
+        *("--tokens", str(folder / "tokens.toml")),
         *("--pins", str(folder / "models"), "--http-port", "0", "--observe-s", "0.2"),
     ]
 

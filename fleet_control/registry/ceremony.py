@@ -1,0 +1,141 @@
+"""What needs the offline keys: the beginning of a repository, and new keys instead of old ones."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Root
+
+from fleet_control.errors import RegistryError
+from fleet_control.registry.keys import ROLES, KeyRing, Role
+from fleet_control.registry.publisher import LOCK, LOCK_TIMEOUT_S
+from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.signed import SignedMetadata, utc_now
+from fleet_control.registry.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCount:
+    """How many keys a role has.
+
+    Attributes:
+        keys: In all.
+        threshold: How many of them must sign. Higher: that many must be stolen, and must be at hand to sign.
+    """
+
+    keys: int
+    threshold: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threshold <= self.keys:
+            raise RegistryError(f"{self.threshold} of {self.keys} keys cannot sign")
+
+
+def initialise(
+    storage: Storage,
+    keys: KeyRing,
+    *,
+    counts: Mapping[Role, KeyCount],
+    settings: RegistrySettings,
+    now: Callable[[], datetime] = utc_now,
+) -> bytes:
+    """Begin an empty repository with new keys.
+
+    Args:
+        storage: Empty.
+        keys: Folders of which the first belongs to no repository.
+        counts: Keys of each role.
+        settings: How long metadata holds.
+        now: The time of day, with its zone.
+
+    Returns:
+        The root that carts are to trust.
+
+    Raises:
+        RegistryError: there is a repository already, or something cannot be written.
+    """
+    with storage.lock(LOCK, LOCK_TIMEOUT_S):
+        if storage.names("metadata"):
+            raise RegistryError("there is metadata already; after an interrupted init, delete both folders")
+        keys.found(settings)
+        repository = SignedMetadata(storage, keys, now)
+        with repository.edit_root() as root:
+            for role, count in counts.items():
+                _replace_keys(root, role, keys.generate(role, count.keys), count.threshold)
+        trusted = repository.open("root").to_bytes()
+        keys.trust(trusted)
+        with repository.edit_targets():
+            pass
+        repository.do_snapshot()
+        repository.do_timestamp()
+    return trusted
+
+
+def rotate(
+    storage: Storage,
+    keys: KeyRing,
+    roles: Collection[Role],
+    *,
+    counts: Mapping[Role, KeyCount] | None = None,
+    lost: bool = False,
+    now: Callable[[], datetime] = utc_now,
+) -> int:
+    """Give roles new keys instead of all that they had. Carts follow by themselves.
+
+    All that is live is first signed with the old and the new keys, then the root names the new ones: a cart
+    believes what it reads before and after.
+
+    Args:
+        storage: Of the repository.
+        keys: Root keys, and those of the roles.
+        roles: Which; none: the root is signed anew with the keys that it has, and holds for longer.
+        counts: Keys of a role from now on, where that changes.
+        lost: Old keys of targets, snapshot or timestamp are gone. Between the new root and the new signatures
+            (milliseconds, or until this is called again) carts refuse the repository.
+        now: The time of day, with its zone.
+
+    Returns:
+        The version of the new root.
+
+    Raises:
+        RegistryError: keys are missing, or something cannot be written.
+    """
+    with storage.lock(LOCK, LOCK_TIMEOUT_S):
+        repository = SignedMetadata(storage, keys, now)
+        repository.load(any_root=lost)
+        following = repository.root()
+        for role in roles:
+            old = following.get_delegated_role(role)
+            count = (counts or {}).get(role, KeyCount(len(old.keyids), old.threshold))
+            _replace_keys(following, role, keys.generate(role, count.keys), count.threshold)
+        if not lost:
+            repository.roots = (repository.root(), following)
+            _sign_again(repository, roles)
+            repository.roots = (repository.root(),)
+        with repository.edit_root() as root:
+            root.keys, root.roles = following.keys, following.roles
+        if lost:
+            _sign_again(repository, roles)
+        version = repository.root().version
+        for role in roles:
+            keys.retire(role, keep=following.get_delegated_role(role).keyids)
+    return version
+
+
+def _replace_keys(root: Root, role: Role, signers: Mapping[str, CryptoSigner], threshold: int) -> None:
+    for keyid in tuple(root.get_delegated_role(role).keyids):
+        root.revoke_key(keyid, role)
+    for signer in signers.values():
+        root.add_key(signer.public_key, role)
+    root.get_delegated_role(role).threshold = threshold
+
+
+def _sign_again(repository: SignedMetadata, roles: Collection[Role]) -> None:
+    online = [role for role in ROLES if role in roles and role != "root"]
+    if "targets" in online:
+        with repository.edit_targets():
+            pass
+    if online:
+        repository.do_snapshot(force=True)
+        repository.do_timestamp(force=True)

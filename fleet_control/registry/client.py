@@ -1,0 +1,167 @@
+"""What the registry offers, seen as a cart sees it: through TUF, believing nothing that is not signed."""
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
+from tuf.api.metadata import Metadata, TargetFile, Targets
+from tuf.ngclient import FetcherInterface, Updater, Urllib3Fetcher
+
+from fleet_control.errors import RegistryError
+from fleet_control.registry import catalogue
+from fleet_control.registry.model import MANIFEST, parse_manifest
+from fleet_control.rollouts.ports import PublishedModel
+
+# Longest wait for the server to answer, or for its next bytes.
+TIMEOUT_S = 10
+READ_BYTES = 400_000
+
+
+class FolderFetcher(FetcherInterface):
+    """Fetches from a local folder as if it were a server.
+
+    Args:
+        folder: Of the repository.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        path = (self._folder / url).resolve()
+        if not path.is_relative_to(self._folder) or not path.is_file():
+            raise DownloadHTTPError(f"{url} is not there", 404)
+        return self._read(path)
+
+    def _read(self, path: Path) -> Iterator[bytes]:
+        try:
+            with path.open("rb") as file:
+                while block := file.read(READ_BYTES):
+                    yield block
+        except OSError as error:
+            raise DownloadError(f"{path}: {error.strerror or error}") from error
+
+
+class RepositoryRegistry:
+    """The `Registry` of rollouts. Any thread may call.
+
+    Args:
+        source: Address (`https://...`) or folder of the repository.
+        root: The root that is trusted from the start, as carts have it.
+    """
+
+    def __init__(self, source: str | Path, root: bytes) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._cache = tempfile.TemporaryDirectory(prefix="cartwright-registry-")
+        self._seen: set[str] = set()
+        if isinstance(source, str) and source.startswith(("http://", "https://")):
+            self._base, self._fetcher = f"{source.rstrip('/')}/", _http()
+        else:
+            self._base, self._fetcher = "", FolderFetcher(Path(source))
+
+    def models(self) -> tuple[PublishedModel, ...]:
+        """Return all models, the newest first.
+
+        Raises:
+            RegistryError: the repository does not answer, or what it says is not signed as it must be.
+        """
+        with self._lock:
+            try:
+                return catalogue.published_models(self._targets(self._updater()))
+            except RepositoryError as error:
+                raise RegistryError(f"carts would refuse the model repository: {error}") from error
+
+    def fetchable(self, digest: str) -> bool:
+        """Whether a cart that asks now gets every file of a model, unexpired and signed.
+
+        The files are downloaded and checked once; later calls ask whether they are still signed and there.
+
+        Raises:
+            RegistryError: the repository does not answer.
+        """
+        with self._lock:
+            try:
+                updater = self._updater()
+                own = catalogue.of_model(self._targets(updater), digest)
+                return MANIFEST in own and self._complete(updater, own)
+            except RepositoryError:
+                return False
+
+    def close(self) -> None:
+        """Delete what was kept; calling twice is harmless."""
+        self._cache.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _updater(self) -> Updater:
+        folder = Path(self._cache.name)
+        return Updater(
+            str(folder),
+            f"{self._base}metadata/",
+            target_base_url=f"{self._base}targets/",
+            fetcher=self._fetcher,
+            bootstrap=self._root,
+        )
+
+    def _targets(self, updater: Updater) -> dict[str, TargetFile]:
+        try:
+            updater.refresh()
+            targets = Metadata[Targets].from_file(str(Path(self._cache.name) / "targets.json"))
+        except (DownloadError, OSError) as error:
+            raise RegistryError(f"the model repository does not answer: {error}") from error
+        return targets.signed.targets
+
+    def _complete(self, updater: Updater, own: dict[str, TargetFile]) -> bool:
+        """Tell whether every file that the manifest lists is there; the manifest is fetched each time."""
+        document = self._download(updater, own[MANIFEST])
+        if document is None:
+            return False
+        try:
+            files = parse_manifest(document, MANIFEST).files
+        except RegistryError:  # carts could not read it either
+            return False
+        if any(name not in own or own[name].hashes.get("sha256") != sha256 for name, sha256 in files.items()):
+            return False
+        return all(
+            self._is_there(target)
+            if target.hashes["sha256"] in self._seen
+            else self._download(updater, target) is not None
+            for target in own.values()
+        )
+
+    def _is_there(self, target: TargetFile) -> bool:
+        """Tell whether a file that was checked before still comes."""
+        try:
+            next(self._fetcher.fetch(f"{self._base}{catalogue.file_name(target)}"), b"")
+        except DownloadHTTPError:
+            return False
+        except (DownloadError, OSError) as error:
+            raise RegistryError(f"the model repository does not answer: {error}") from error
+        return True
+
+    def _download(self, updater: Updater, target: TargetFile) -> bytes | None:
+        """Download and check a file; None: it is not there. Only small ones are returned whole."""
+        with tempfile.NamedTemporaryFile(dir=self._cache.name) as file:
+            try:
+                updater.download_target(target, file.name)
+            except DownloadHTTPError:
+                return None
+            except (DownloadError, OSError) as error:
+                raise RegistryError(f"the model repository does not answer: {error}") from error
+            self._seen.add(target.hashes["sha256"])
+            return Path(file.name).read_bytes() if target.path.endswith(MANIFEST) else b""
+
+
+def _http() -> FetcherInterface:
+    return Urllib3Fetcher(socket_timeout=TIMEOUT_S, app_user_agent="cartwright")
