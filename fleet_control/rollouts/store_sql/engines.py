@@ -86,10 +86,10 @@ def _sqlite(url: URL) -> Engine:
 def _on_connect(connection: Any, _record: Any) -> None:
     # Python's driver would begin transactions by itself, and late: a write could then fail half-way.
     connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    # In an empty file this needs a lock for which SQLite itself does not wait: processes may start together.
+    _persist(connection, "PRAGMA journal_mode=WAL")
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _on_begin(connection: Connection) -> None:
@@ -99,17 +99,20 @@ def _on_begin(connection: Connection) -> None:
     driver: Any = connection.connection.driver_connection
     driver.execute("PRAGMA busy_timeout=0")
     try:
-        _begin_write(driver, time.monotonic() + BUSY_S)
+        _persist(driver, "BEGIN IMMEDIATE")
     finally:
         driver.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
 
 
-def _begin_write(driver: Any, until_s: float) -> None:
+def _persist(driver: Any, statement: str) -> None:
+    """Run a statement, trying again while another one writes."""
+    until_s = time.monotonic() + BUSY_S
     while True:
         try:
-            driver.execute("BEGIN IMMEDIATE")
+            driver.execute(statement).close()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            # The lower byte: the rest says what it waits for.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise StoreError(f"the database of rollouts: {error}") from error
             if time.monotonic() > until_s:
                 why = f"another process has been writing for {BUSY_S:g} s"

@@ -21,9 +21,9 @@ from fleet_control.rollouts.store_sql.engines import POLL_S
 
 # Names in one query. SQLite takes 32,766 at most.
 NAMES = 10_000
-# How long SQLite's write lock stays free between two changes under a lease: some tries of who waits for it.
-# Lower, and a pause can wait for seconds beside a busy engine; higher slows the engine.
-ROOM_S = 5 * POLL_S
+# An engine that held SQLite's only lock for longer than this leaves it free for as long: some tries of who
+# waits for it. Lower, and pauses can wait for seconds beside a busy engine; higher slows the engine.
+ROOM_S = 4 * POLL_S
 
 
 class SqlRolloutStore:
@@ -37,7 +37,7 @@ class SqlRolloutStore:
     def __init__(self, engine: Engine, now_ms: Callable[[], int]) -> None:
         self._engine = engine
         self._now_ms = now_ms
-        self._driven_s = 0.0
+        self._room_until_s = 0.0
 
     def close(self) -> None:
         """Close all connections."""
@@ -49,22 +49,25 @@ class SqlRolloutStore:
         On SQLite all writes queue behind each other, on PostgreSQL those of one rollout: who writes much
         splits it into many changes.
         """
-        if change.lease is not None and self._engine.dialect.name == "sqlite":
-            self._make_room()
+        drives = change.lease is not None and self._engine.dialect.name == "sqlite"
+        if drives:
+            time.sleep(max(0.0, self._room_until_s - time.monotonic()))
         try:
-            with self._writes() as connection:
-                writing.write(connection, change, lambda: self._clock_ms(connection))
-            if change.lease is not None:
-                self._driven_s = time.monotonic()
+            held_s = self._write(change)
         except writing.CartsCollideError as error:
             taken = self.taken(error.names, but=change.rollout.rollout_id)
             if not taken:
                 raise StoreError("carts were in another rollout until just now: try again") from error
             raise CartsTakenError(taken) from error
+        if drives and held_s > ROOM_S:
+            self._room_until_s = time.monotonic() + ROOM_S
 
-    def _make_room(self) -> None:
-        """Let those who wait for SQLite's write lock have it before the engine has it again."""
-        time.sleep(max(0.0, self._driven_s + ROOM_S - time.monotonic()))
+    def _write(self, change: Change) -> float:
+        """Write a change; returns for how long it held its locks."""
+        with self._writes() as connection:
+            begun_s = time.monotonic()
+            writing.write(connection, change, lambda: self._clock_ms(connection))
+        return time.monotonic() - begun_s
 
     def record_refusal(self, command: CommandRecord) -> None:
         """Write down a command that was refused; one whose key is known changes nothing."""
@@ -198,7 +201,10 @@ class SqlRolloutStore:
                 connection.execute(delete(tables.outbox).where(tables.outbox.c.id.in_(chunk)))
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease | None:
-        """Take or renew a lease; a new holder gets a higher token."""
+        """Take or renew a lease; a new holder gets a higher token. Who waits for it holds up no writer."""
+        with self._reads() as connection:
+            if writing.is_anothers(connection, name, owner, self._clock_ms(connection)):
+                return None
         with self._writes() as connection:
             now_ms = self._clock_ms(connection)
             token = writing.take_lease(connection, name, owner, now_ms, now_ms + int(ttl_s * 1000))

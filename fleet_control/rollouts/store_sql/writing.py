@@ -60,6 +60,13 @@ def write_command(connection: Connection, command: CommandRecord) -> CommandReco
     return codec.decode_command({**connection.execute(query).mappings().one()})
 
 
+def is_anothers(connection: Connection, name: str, owner: str, now_ms: int) -> bool:
+    """Whether somebody else holds a lease now."""
+    table = tables.leases
+    theirs = (table.c.name == name, table.c.owner != owner, table.c.until_ms > now_ms)
+    return connection.execute(select(table.c.name).where(*theirs)).first() is not None
+
+
 def take_lease(connection: Connection, name: str, owner: str, now_ms: int, until_ms: int) -> int | None:
     """Take or renew a lease in one statement; returns its token, None if somebody else holds it."""
     table = tables.leases

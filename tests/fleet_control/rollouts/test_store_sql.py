@@ -8,6 +8,7 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 
 from fleet_control.errors import RolloutError, StoreError
 from fleet_control.rollouts import events
+from fleet_control.rollouts.batch import Batch
 from fleet_control.rollouts.events import Candidate
 from fleet_control.rollouts.ports import Change
 from fleet_control.rollouts.store_sql import engines, open_store
@@ -16,6 +17,7 @@ from tests.fleet_control.rollouts.conftest import now_ms
 from tests.fleet_control.rollouts.test_store import asked, happens, made, started
 
 CLIENTS = 6
+PAUSES = 8
 
 
 def other_program(address: str) -> Engine:
@@ -167,38 +169,46 @@ def test_a_writer_that_never_ends_is_named(tmp_path: Path, monkeypatch: pytest.M
     store.close()
 
 
-def test_an_engine_that_never_rests_lets_a_pause_go_first(
+def test_an_engine_that_never_rests_lets_pauses_go_between(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite's lock goes to whoever asks first: an engine leaves it to others before it asks again."""
-    # Long enough for the slowest machine: a pause that waits gets the lock before the engine is back.
-    monkeypatch.setattr(store_module, "ROOM_S", 0.2)
+    """Both want SQLite's only lock at the same time, again and again: the pause goes first every time."""
+    # Much room, and less than a change takes: a pause begins in time on a slow machine too.
+    monkeypatch.setattr(store_module, "ROOM_S", 0.03)
     address = f"sqlite:///{tmp_path}/rollouts.db"
     store, driving = open_store(address, now_ms), open_store(address, now_ms)
     busy, mine = made(driving, "busy"), made(store, "mine")
-    many = tuple(Candidate("s001", f"c{n:04}", "jetson") for n in range(1_000))
+    many = tuple(Candidate("s001", f"c{n:04}", "jetson") for n in range(12_000))
     happens(driving, busy, events.Started(at_ms=2, population=many))
     happens(store, mine, events.Started(at_ms=2, population=(Candidate("s001", "other", "jetson"),)))
+    before = store.log_all()[-1][0]
     lease = driving.acquire("rollouts", "a", 60)
-    written, enough = [0], threading.Event()
+    together = threading.Barrier(2, timeout=60)
 
     def drive() -> None:
-        while not enough.is_set():
-            head = busy.rollout
-            driving.commit(Change(head, head.version, (), 1, tuple(busy.carts.values()), lease=lease))
-            written[0] += 1
+        for turn in range(PAUSES):
+            batch = Batch(busy, 9)
+            batch.add((turns(turn),))
+            busy.rollout, version = batch.rollout, busy.rollout.version
+            carts = tuple(busy.carts.values())
+            driving.commit(Change(busy.rollout, version, (turns(turn),), 9, carts, lease=lease))
+            together.wait()
 
     engine = threading.Thread(target=drive, daemon=True)
     engine.start()
-    for turn in range(6):
-        before = written[0]
-        word = events.Resumed if turn % 2 else events.Paused
-        happens(store, mine, word(at_ms=9, actor="olga"))
-        assert written[0] - before <= 1
-    enough.set()
+    for turn in range(PAUSES):
+        together.wait()
+        happens(store, mine, turns(turn))
     engine.join(60)
+    written = [entry.rollout_id for _, entry in store.log_all(after=before)]
+    assert written == ["busy", "mine"] * PAUSES
     store.close()
     driving.close()
+
+
+def turns(number: int) -> events.AnyEvent:
+    """Return a pause and what ends it, in turns."""
+    return (events.Resumed if number % 2 else events.Paused)(at_ms=9, actor="olga")
 
 
 @pytest.mark.postgresql
