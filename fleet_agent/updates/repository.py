@@ -25,9 +25,9 @@ from fleet_agent import durable
 from fleet_agent.activation.golden import FOLDER
 from fleet_agent.activation.signing import MANIFEST_NAME, MAX_SIGNATURE_BYTES, SIGNATURE_NAME
 from fleet_agent.activation.store import MAX_FILES
+from fleet_agent.config import UpdatesConfig
 from fleet_agent.errors import ManifestError, RepositoryRefusedError, RepositoryUnreachableError
 from fleet_agent.manifest import MAX_MANIFEST_BYTES, ModelManifest, parse_manifest
-from fleet_agent.config import UpdatesConfig
 from fleet_agent.ports import Clock, SystemClock
 from fleet_agent.updates.fetching import HttpFetcher
 from fleet_agent.updates.trust import TrustedMetadata

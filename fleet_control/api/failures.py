@@ -37,7 +37,8 @@ from fleet_control.errors import (
 RETRY_AFTER_S = 2
 # Of the carts that are in another rollout: more would make an answer that nobody reads.
 MAX_NAMED_TAKEN = 1_000
-_FIELD = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`\Z")
+# A remedy may follow the field: "...; there are: accuracy, errors, latency".
+_FIELD = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`(?:; [^`]*)?\Z")
 _AWAY = (StoreError, FencedError, BrokerError, RegistryError)
 
 

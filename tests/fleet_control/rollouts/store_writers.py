@@ -2,11 +2,14 @@
 
 import multiprocessing
 import random
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 from fleet_control.errors import FencedError, StaleVersionError
 from fleet_control.rollouts import events
@@ -28,7 +31,9 @@ def start(target: Callable[..., None], *args: Any) -> tuple[BaseProcess, Connect
     """Start a process; returns it with our end of the pipe that it gets as its first argument."""
     mine, its = _processes.Pipe()
     process = _processes.Process(target=target, args=(its, *args), daemon=True)
-    process.start()
+    # A child imports the file of `__main__`. Where pages were tried before, that is the dashboard.
+    with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+        process.start()
     its.close()
     return process, mine
 
