@@ -117,6 +117,8 @@ def _sentence(gate: GateEvidence, margin: float | None) -> str:
             return passed.get(gate.gate, "It passed.")
         case "no_data":
             return _NOTHING.get(gate.gate, "There is nothing to judge, so the stage does not pass by itself.")
+        case "inconclusive" if gate.gate == "replay":
+            return "The warehouse does not answer: no cart is told before the gates could be tried."
         case "inconclusive":
             return "Neither harm nor its absence is shown yet."
         case _:

@@ -87,7 +87,8 @@ _ASKS = {
 def _going_on(rollout: RolloutView) -> str:
     stage = current(rollout)
     if stage is None:
-        return "its first stage is about to begin"
+        untried = "its gates could not be tried on yesterday's data, as the warehouse does not answer"
+        return untried if waits_for(rollout) else "its first stage is about to begin"
     name = f"stage {stage.name}"
     match stage.status:
         case "installing":

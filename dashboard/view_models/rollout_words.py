@@ -48,6 +48,7 @@ STAGES = {
     "holding": Word("Needs a person", "!", ":material/front_hand:", "orange"),
     "passed": Word("Passed", "✓", ":material/check_circle:", "green"),
     "failed": Word("Stopped", "▲", ":material/error:", "red"),
+    "stopped": Word("Ended early", "✕", ":material/cancel:", "gray"),
     "skipped": Word("Skipped", formats.UNKNOWN, ":material/remove:", "gray"),
 }
 VERDICTS = {

@@ -154,18 +154,22 @@ def gates_text(rollout: RolloutView) -> str:
 
 def waits_for(rollout: RolloutView) -> str:
     """Return what it wants of a person, in a word or two; empty if it goes on by itself or has ended."""
+    if rollout.status == "running":
+        return _running_waits_for(rollout)
+    if rollout.status == "rolling_back" and not count(rollout, "revert_failed"):
+        return ""
+    return _WAITS_FOR.get(rollout.status, "")
+
+
+_WAITS_FOR = {"draft": "approval", "ready": "start", "paused": "decision", "rolling_back": "a look"}
+
+
+def _running_waits_for(rollout: RolloutView) -> str:
     stage = current(rollout)
-    if rollout.status == "draft":
-        return "approval"
-    if rollout.status == "ready":
-        return "start"
-    if rollout.status == "paused":
-        return "decision"
-    if rollout.status == "running" and stage is not None and stage.status == "holding":
-        return "decision"
-    if rollout.status == "rolling_back" and count(rollout, "revert_failed"):
-        return "a look"
-    return ""
+    if stage is not None:
+        return "decision" if stage.status == "holding" else ""
+    untried = any(v.gate == "replay" and v.verdict == "inconclusive" for v in rollout.verdicts)
+    return "the warehouse" if untried else ""
 
 
 def status_text(status: str) -> str:

@@ -135,7 +135,7 @@ class Plan:
         where, root = str(self._data.repository), str(self._data.repository / "metadata" / "1.root.json")
         published = _python("demo.rollout.prepare", "--data-dir", str(self._data.root))
         models = (
-            *_python("demo.cli", "models", "serve", "--repository", where),
+            *_python("demo.cli", "models", "serve", where),
             *("--host", LOOPBACK, "--port", str(self._ports.models)),
         )
         control = (

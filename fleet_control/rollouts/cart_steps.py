@@ -29,7 +29,7 @@ REVERT_WINDOWS = 1
 
 _AT_WORK = (CartStatus.TOLD, CartStatus.WORKING, CartStatus.PROVING)
 _CAN_BE_LOST = (*_AT_WORK, CartStatus.WAITING, CartStatus.REVERTING)
-_CAN_BE_RETRIED = (CartStatus.FAILED, CartStatus.REGRESSED, CartStatus.REVERT_FAILED)
+_CAN_BE_RETRIED = (CartStatus.FAILED, CartStatus.REGRESSED)
 
 
 def moved(record: CartRecord, status: CartStatus, at_ms: int, why: str = "") -> CartRecord:
@@ -142,6 +142,11 @@ def needs_recall(record: CartRecord) -> bool:
     lost_on_its_way_back = record.status is CartStatus.UNREACHABLE and record.before is CartStatus.REVERTING
     settled = record.status in (*left, CartStatus.REVERT_FAILED) or lost_on_its_way_back
     return record.attempt > 0 and not settled
+
+
+def recalled_again(record: CartRecord, at_ms: int) -> CartRecord | None:
+    """Return it after it was told once more to go back; None: it did not fail to."""
+    return recalled(record, at_ms) if record.status is CartStatus.REVERT_FAILED else None
 
 
 def recalled(record: CartRecord, at_ms: int) -> CartRecord | None:

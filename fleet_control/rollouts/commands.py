@@ -42,14 +42,15 @@ def events_of(
     if action in NEEDS_REASON and not command.reason.strip():
         raise ActionRefusedError(action.value, "say why")
     if action is Action.RETRY:
-        return (_retry(carts, command, at_ms),)
+        return (_retry(rollout, carts, command, at_ms),)
     if action is Action.START:
         return (_start(command, at_ms, population),)
     return (_plain(rollout, command, at_ms),)
 
 
-def _retry(carts: Mapping[str, CartRecord], command: Command, at_ms: int) -> AnyEvent:
-    failed = [name for name, cart in carts.items() if cart.status in permissions.FAILED]
+def _retry(rollout: Rollout, carts: Mapping[str, CartRecord], command: Command, at_ms: int) -> AnyEvent:
+    statuses = permissions.retried(rollout)
+    failed = [name for name, cart in carts.items() if cart.status in statuses]
     wanted = [name for name in failed if name in command.carts] if command.carts else failed
     if not wanted:
         raise ActionRefusedError(command.action.value, "none of these carts has failed")

@@ -10,6 +10,7 @@
 | abort_keep   | everything that is not final            | owner         |
 | abort_revert | running, paused                         | owner         |
 | retry        | running, paused, with carts that failed | on-call       |
+|              | rolling back, with carts that did not go back in time | |
 | promote      | running, with a stage that goes on      | owner         |
 """
 
@@ -89,10 +90,15 @@ def _abort_keep(_: Rollout, __: str | None) -> str:
     return ""
 
 
+def retried(rollout: Rollout) -> tuple[CartStatus, ...]:
+    """Return the statuses of carts that a retry is for."""
+    return (CartStatus.REVERT_FAILED,) if rollout.status is RolloutStatus.ROLLING_BACK else FAILED
+
+
 def _retry(rollout: Rollout, _: str | None) -> str:
-    if rollout.status not in _LIVE:
+    if rollout.status not in (*_LIVE, RolloutStatus.ROLLING_BACK):
         return f"it is {_words(rollout)}"
-    return "" if rollout.count(*FAILED) else "no cart has failed"
+    return "" if rollout.count(*retried(rollout)) else "no cart has failed"
 
 
 def _promote(rollout: Rollout, _: str | None) -> str:
@@ -174,7 +180,10 @@ def _abort_means(rollout: Rollout) -> tuple[str, ...]:
 
 
 def _retry_means(rollout: Rollout) -> tuple[str, ...]:
-    return (f"{_carts(rollout.count(*FAILED))} get another {1 + rollout.plan.device.retries} tries.",)
+    failed = _carts(rollout.count(*retried(rollout)))
+    if rollout.status is RolloutStatus.ROLLING_BACK:
+        return (f"{failed} that did not go back in time are told once more to run {rollout.baseline[:8]}.",)
+    return (f"{failed} get another {1 + rollout.plan.device.retries} tries.",)
 
 
 def _promote_means(rollout: Rollout) -> tuple[str, ...]:

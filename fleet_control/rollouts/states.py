@@ -29,7 +29,8 @@ class StageStatus(StrEnum):
     BAKING = "baking"  # enough carts run the model; gates watch
     HOLDING = "holding"  # a person must decide: an approval, no data, or nothing proved in time
     PASSED = "passed"
-    FAILED = "failed"
+    FAILED = "failed"  # a gate, or too many carts that failed, paused the rollout in it
+    STOPPED = "stopped"  # the rollout went back or was aborted before it passed
     SKIPPED = "skipped"  # a tail stage that nobody joined
 
 

@@ -107,6 +107,15 @@ def test_unknown_states_are_shown_by_their_name(control: FakeControl) -> None:
     assert not waits_for(odd)
 
 
+def test_gates_that_cannot_be_tried_are_said(control: FakeControl) -> None:
+    """Before the first stage a warehouse that does not answer holds everything up, and the page says so."""
+    verdict = replace(control.rollout("lamps-2").verdicts[0], gate="replay", verdict="inconclusive")
+    untried = replace(control.rollout("lamps-2"), current_stage=None, verdicts=(verdict,), status="running")
+
+    assert waits_for(untried) == "the warehouse"
+    assert "as the warehouse does not answer" in head_sentence(untried, NOW)
+
+
 def test_stages_count_down(control: FakeControl) -> None:
     """A baking stage says how long it bakes on; paused, it says how far it had come."""
     rollout = control.rollout("lamps-2")

@@ -8,13 +8,13 @@ from fleet_control.rollouts.events import VerdictGiven
 from fleet_control.rollouts.gating import pairs
 from fleet_control.rollouts.gating.blocks import Key, Membership, Timing, blocks_of
 from fleet_control.rollouts.gating.gatekeeper import COUNTING, Found, Gatekeeper
-from fleet_control.rollouts.gating.readings import readings
+from fleet_control.rollouts.gating.readings import REPLAY, readings
 from fleet_control.rollouts.gating.replay import day_before, replay, slow_of, threshold_of
 from fleet_control.rollouts.gating.situation import Situation
 from fleet_control.rollouts.gating.source import EvidenceSource, Scope
 from fleet_control.rollouts.observer import Look
 from fleet_control.rollouts.rollout import CartRecord, Rollout
-from fleet_control.rollouts.states import RolloutStatus
+from fleet_control.rollouts.states import RolloutStatus, Verdict
 
 # How far back receipts are looked at for the watermark: longer than any patience.
 WATERMARK_SPAN_MS = 2 * 86_400_000
@@ -41,10 +41,20 @@ class GateEvidence:
     ) -> VerdictGiven:
         """Try the gates on the day before, when all these carts ran one model: FAIL if they fire.
 
+        Returns:
+            INCONCLUSIVE, which calls a person, if the warehouse has not answered for long; nothing is armed
+            until it does.
+
         Raises:
-            WarehouseError: the warehouse does not answer; nothing is armed until it does.
+            WarehouseError: the warehouse does not answer, and not for so long.
         """
-        return replay(rollout, canary, control, source=self._source, timing=self._timing, now_ms=now_ms)
+        try:
+            return replay(rollout, canary, control, source=self._source, timing=self._timing, now_ms=now_ms)
+        except WarehouseError as error:
+            why = self._why_blind(now_ms - rollout.changed_ms, error)
+            return VerdictGiven(
+                at_ms=now_ms, stage=0, gate=REPLAY, verdict=Verdict.INCONCLUSIVE, reason=f"not armed: {why}"
+            )
 
     def look(
         self,
@@ -63,27 +73,55 @@ class GateEvidence:
         if began_ms is None:
             return Look((), dict(states), ())
         membership = Membership.of(rollout, carts.values())
-        keeper = self._restored(rollout, membership.scope, states, began_ms)
+        keeper, blind = self._keeper(rollout, membership.scope, states, began_ms, now_ms)
         if rollout.status not in _COUNTED:
             # Canaries that go back say nothing about the model any more.
             return Look((), dict(states), readings(keeper, rollout))
-        blind = self._count(keeper, rollout, carts, membership, now_ms)
+        unborn = bool(blind)
+        blind = blind or self._count(keeper, rollout, carts, membership, now_ms)
         situation = Situation.of(rollout, membership, self._timing, now_ms, blind)
         counted = keeper.proving.counted if keeper.proving is not None else ()
         left = sum(1 for _ in pairs.waiting(carts, counted, rollout.current))
         verdicts = keeper.judge(situation, left)
-        return Look(verdicts, keeper.states(), readings(keeper, rollout, blind=blind))
+        # Gates whose threshold nobody could ask for are not kept: the next look makes them.
+        kept = dict(states) if unborn else keeper.states()
+        return Look(verdicts, kept, readings(keeper, rollout, blind=blind))
 
-    def _restored(
-        self, rollout: Rollout, scope: Scope, states: Mapping[str, Mapping[str, Any]], began_ms: int
-    ) -> Gatekeeper:
+    def _keeper(
+        self,
+        rollout: Rollout,
+        scope: Scope,
+        states: Mapping[str, Mapping[str, Any]],
+        began_ms: int,
+        now_ms: int,
+    ) -> tuple[Gatekeeper, str]:
+        """Return the gates, and why they cannot even begin, if that has been so for long."""
         if COUNTING in states:
-            return Gatekeeper.restored(rollout.plan, states)
+            return Gatekeeper.restored(rollout.plan, states), ""
         yesterday = day_before(self._timing, began_ms)
         baseline = Scope((rollout.baseline,), scope.stores)
-        return Gatekeeper.fresh(
-            rollout.plan, began_ms, threshold_of(rollout.plan, yesterday, baseline, self._source)
-        )
+        threshold_ms, blind = None, ""
+        try:
+            threshold_ms = threshold_of(rollout.plan, yesterday, baseline, self._source)
+        except WarehouseError as error:
+            blind = self._why_blind(self._late_ms(began_ms, now_ms), error)
+        keeper = Gatekeeper.fresh(rollout.plan, began_ms, threshold_ms)
+        keeper.recall({gate: said.verdict for gate, said in rollout.verdicts.items()})
+        return keeper, blind
+
+    def _late_ms(self, counted_ms: int, now_ms: int) -> int:
+        """Return for how long the next block should have been counted."""
+        return now_ms - counted_ms - (self._timing.close_s + self._timing.block_s) * 1000
+
+    def _why_blind(self, late_ms: int, error: WarehouseError) -> str:
+        """Say for how long nothing could be asked.
+
+        Raises:
+            WarehouseError: not for so long that a person has to know.
+        """
+        if late_ms <= self._timing.patience_s * 1000:
+            raise error
+        return f"the warehouse has not answered for {late_ms / 60_000:.0f} minutes: {error}"
 
     def _count(
         self,
@@ -99,16 +137,14 @@ class GateEvidence:
             WarehouseError: nothing can be asked, and that has not been so for long.
         """
         patience_ms = int(self._timing.patience_s * 1000)
-        late_ms = now_ms - keeper.counted_ms - (self._timing.close_s + self._timing.block_s) * 1000
+        late_ms = self._late_ms(keeper.counted_ms, now_ms)
         try:
             newest = self._source.watermark(now_ms - WATERMARK_SPAN_MS)
             watermark_ms = min(now_ms, newest or 0)
             keeper.take(self._blocks(keeper, rollout, membership, watermark_ms))
             keeper.take(self._rounds(keeper, rollout, carts, watermark_ms))
         except WarehouseError as error:
-            if late_ms <= patience_ms:
-                raise
-            return f"the warehouse has not answered for {late_ms / 60_000:.0f} minutes: {error}"
+            return self._why_blind(late_ms, error)
         if now_ms - watermark_ms > patience_ms and late_ms > patience_ms:
             return f"nothing was received from any cart for {late_ms / 60_000:.0f} minutes"
         return ""

@@ -118,6 +118,14 @@ class Gatekeeper:
         proving = None if promotion is None else Proving.fresh(plan, promotion, alpha)
         return cls(plan, from_ms, watches, proving)
 
+    def recall(self, verdicts: Mapping[str, Verdict]) -> None:
+        """Remember what was said before there were gates: that there is no data ends when there is some."""
+        for watch in self.watches:
+            if verdicts.get(watch.metric) is Verdict.NO_DATA:
+                watch.verdict = Verdict.NO_DATA
+        if self.proving is not None and verdicts.get(PROMOTION) is Verdict.NO_DATA:
+            self.proving.verdict = Verdict.NO_DATA
+
     def take(self, found: Found) -> None:
         """Count what a look brought; blocks that were counted before change nothing.
 

@@ -47,7 +47,9 @@ def needs_arming(rollout: Rollout) -> bool:
     """Whether the gates have yet to be tried on yesterday's data before the first stage may begin."""
     gated = bool(rollout.plan.gates) or rollout.plan.promotion is not None
     waits = rollout.status is RolloutStatus.RUNNING and rollout.current is None
-    return gated and waits and REPLAY not in rollout.verdicts
+    replay = rollout.verdicts.get(REPLAY)
+    # INCONCLUSIVE: the warehouse has not answered so far.
+    return gated and waits and (replay is None or replay.verdict is Verdict.INCONCLUSIVE)
 
 
 def next_stage(rollout: Rollout) -> int | None:

@@ -54,12 +54,14 @@ def excluded(rollout: Rollout, carts: Carts, event: events.CartExcluded) -> Step
 
 
 def retry_asked(rollout: Rollout, carts: Carts, event: events.RetryAsked) -> Step:
-    """Give carts that failed another round of tries."""
+    """Give carts that failed another round of tries; while it goes back, those that did not go back."""
+    told = (notice("tries again", rollout, event),)
     if rollout.status is RolloutStatus.ROLLING_BACK:
-        return ignored(rollout, "the rollout goes back")
+        sent = _each(carts, event.carts, lambda cart: cart_steps.recalled_again(cart, event.at_ms))
+        return _changed(rollout, carts, sent, (*(recall(rollout, cart) for cart in sent), *told))
     retries = rollout.plan.device.retries
     again = _each(carts, event.carts, lambda cart: cart_steps.retried(cart, event.at_ms, retries))
-    return _changed(rollout, carts, again, (notice("tries again", rollout, event),))
+    return _changed(rollout, carts, again, told)
 
 
 def recalled(rollout: Rollout, carts: Carts, event: events.CartsRecalled) -> Step:

@@ -95,17 +95,27 @@ def rollback_started(rollout: Rollout, _: Carts, event: events.RollbackStarted) 
     if rollout.status not in (RolloutStatus.RUNNING, RolloutStatus.PAUSED):
         return _not_now(rollout)
     known = replace(rollout, aborting=event.abort, automatic=event.automatic)
-    head = permitted(known, RolloutStatus.ROLLING_BACK, event)
+    head = _stopped(permitted(known, RolloutStatus.ROLLING_BACK, event), event)
     return Step(head, effects=(permit(head, "paused"), notice("rolling back", rollout, event)))
 
 
 def aborted(rollout: Rollout, carts: Carts, event: events.Aborted) -> Step:
     """End it; carts that run the model keep it, carts on their way to it stay with what they run."""
-    head = permitted(rollout, RolloutStatus.ABORTED, event)
+    head = _stopped(permitted(rollout, RolloutStatus.ABORTED, event), event)
     effects: list[Effect] = [permit(head, "ended"), notice("aborted", rollout, event)]
     # The retained order of a cart on its way must not outlive the rollout.
     effects += [recall(rollout, cart) for cart in carts.values() if cart.attempt > 0 and _on_its_way(cart)]
     return Step(head, effects=tuple(effects))
+
+
+def _stopped(head: Rollout, event: events.RollbackStarted | events.Aborted) -> Rollout:
+    """Return the head with a stage that does not go on any more."""
+    stage = head.stage
+    if stage is None or stage.status not in GOING:
+        return head
+    return with_stage(
+        head, replace(stage, status=StageStatus.STOPPED, ended_ms=event.at_ms, why=event.reason)
+    )
 
 
 def _on_its_way(cart: CartRecord) -> bool:

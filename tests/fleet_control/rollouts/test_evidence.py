@@ -15,6 +15,7 @@ from fleet_control.rollouts.gating.source import CartErrors, CartOutcomes
 from fleet_control.rollouts.gating.source_memory import MemorySource
 from fleet_control.rollouts.membership import draw_stage, population
 from fleet_control.rollouts.observer import Evidence, Look
+from fleet_control.rollouts.policy.stages import needs_arming
 from fleet_control.rollouts.states import CartStatus, StageStatus, Verdict
 from tests.fleet_control.rollouts.gate_worlds import gated_plan
 from tests.fleet_control.rollouts.worlds import BASELINE, HOUR_MS, MODEL, Told, cart_ids, sightings
@@ -95,10 +96,12 @@ class Shop:
         self.given += look.verdicts
         return look
 
-    def arm(self) -> VerdictGiven:
-        """Try the gates on the day before."""
+    def arm(self, minute: float = 0) -> VerdictGiven:
+        """Try the gates on the day before, so many minutes after the begin."""
         control = tuple(cart for _, cart in FLEET if cart not in self.canaries)
-        return self.evidence.arm(self.told.rollout, self.canaries, control, BEGAN_MS)
+        return self.evidence.arm(
+            self.told.rollout, self.canaries, control, BEGAN_MS + int(minute * MINUTE_MS)
+        )
 
 
 def test_a_harmless_model_passes_by_its_pairs_after_the_bake() -> None:
@@ -164,12 +167,45 @@ def test_the_replay_passes_fails_and_is_not_possible() -> None:
     assert nothing.numbers["canary"] == 0
 
 
-def test_the_replay_waits_for_the_warehouse() -> None:
-    """Nothing is armed while nobody answers."""
-    shop = Shop()
+def test_the_replay_waits_for_the_warehouse_and_calls_a_person_when_that_takes_long() -> None:
+    """Nothing is armed while nobody answers; after the patience somebody is told, and it is tried on."""
+    shop = Shop().yesterday()
     shop.source.away = True
     with pytest.raises(WarehouseUnreachableError):
-        shop.arm()
+        shop.arm(minute=29)
+    said = shop.arm(minute=31)
+    assert (said.gate, said.verdict) == ("replay", Verdict.INCONCLUSIVE)
+    assert "has not answered for 31 minutes" in said.reason
+    told = Told(gated_plan(), at_ms=BEGAN_MS).start(BEGAN_MS, sightings(2, 24))
+    told.happens(said)
+    assert needs_arming(told.rollout)
+    shop.source.away = False
+    told.happens(shop.arm())
+    assert not needs_arming(told.rollout)
+
+
+def test_a_warehouse_that_is_away_from_the_first_look_on_is_no_data_too() -> None:
+    """Gates that were never made say NO_DATA all the same; when it answers they count from the begin."""
+    gates = [{"metric": "accuracy", "margin": 0.01}, {"metric": "errors"}, {"metric": "latency"}]
+    shop = Shop(gates=gates).yesterday().bakes().minutes(1, 60)
+    shop.source.away = True
+    with pytest.raises(WarehouseUnreachableError):
+        shop.look(30)
+    shop.look(45)
+    assert {(v.gate, v.verdict) for v in shop.given} == {
+        (gate, Verdict.NO_DATA) for gate in ("accuracy", "errors", "latency", "promotion")
+    }
+    assert shop.states == {}
+    shop.told.happens(*shop.given)
+    shop.source.away = False
+    shop.source.quantile_ms = 120.0
+    look = shop.look(55)
+    assert {v.verdict for v in look.verdicts} == {Verdict.INCONCLUSIVE}
+    straight = Shop(gates=gates).yesterday().bakes().minutes(1, 60)
+    straight.source.quantile_ms = 120.0
+    straight.look(55)
+    assert shop.states["accuracy"]["gate"] == straight.states["accuracy"]["gate"]
+    assert shop.states["latency"]["gate"] == straight.states["latency"]["gate"]
 
 
 def test_a_warehouse_that_is_away_is_no_verdict_at_first() -> None:

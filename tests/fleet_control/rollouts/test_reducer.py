@@ -137,6 +137,39 @@ def test_a_rollback_calls_back_whoever_may_run_the_model_and_leaves_the_others_a
     assert told.carts["s002-c01"].status is CartStatus.POOL
 
 
+def test_a_cart_that_did_not_go_back_in_time_is_told_once_more_while_the_rollout_goes_back() -> None:
+    """A retry tells it again, with a fresh time; carts that are on their way back are left alone."""
+    told = begun().done(FIRST)
+    told.happens(
+        events.RollbackStarted(at_ms=1, actor="olga", reason="hurts"),
+        events.CartsRecalled(at_ms=2, carts=(FIRST, SECOND)),
+        events.CartTimedOut(at_ms=3, cart=FIRST),
+    )
+    assert told.carts[FIRST].status is CartStatus.REVERT_FAILED
+    told.effects.clear()
+    told.happens(events.RetryAsked(at_ms=4, actor="olga", carts=(FIRST, SECOND)))
+    assert [e for e in told.effects if isinstance(e, TellCart)] == [TellCart("s001", FIRST, BASELINE, 0)]
+    assert (told.carts[FIRST].status, told.carts[FIRST].told_ms) == (CartStatus.REVERTING, 4)
+    assert told.carts[SECOND].told_ms == 2
+
+
+def test_a_stage_that_is_left_says_so() -> None:
+    """After a rollback or an abort nobody reads that it still installs; what a gate stopped stays failed."""
+    for leaves in (
+        events.RollbackStarted(at_ms=5, actor="olga", reason="hurts"),
+        events.Aborted(at_ms=5, actor="olga", reason="hurts"),
+    ):
+        told = begun()
+        told.happens(leaves)
+        stage = told.rollout.stages[0]
+        assert (stage.status, stage.why, stage.ended_ms) == (StageStatus.STOPPED, "hurts", 5)
+        assert told.rollout.stages[1].status is StageStatus.WAITING
+    failed = begun()
+    failed.happens(events.Paused(at_ms=1, reason="a gate", automatic=True))
+    failed.happens(events.RollbackStarted(at_ms=2))
+    assert (failed.rollout.stages[0].status, failed.rollout.stages[0].why) == (StageStatus.FAILED, "a gate")
+
+
 def test_an_abort_that_keeps_takes_the_order_back_from_carts_on_their_way() -> None:
     """Done carts keep the model; carts that were only told get the baseline as their retained order."""
     told = begun().done(FIRST)
