@@ -82,7 +82,7 @@ def _retire(options: argparse.Namespace) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    publisher = Publisher(FolderStorage(options.repository), KeyRing(()))  # reading needs no key
+    publisher = _publisher(options)
     pins = Pins(FolderStorage(options.repository))
     _print_models(publisher.models(), pins)
     _print_expiries(publisher.expiries())
@@ -157,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument("repository", type=Path, metavar="DIR", help="folder of the repository")
         else:
             added.add_argument("--repository", type=Path, required=True, metavar="DIR", help="its folder")
-        if name not in ("serve", "list"):
+        if name != "serve":
             added.add_argument(
                 "--keys",
                 type=Path,

@@ -43,8 +43,7 @@ class Commands:
     def run(self, action: str, *arguments: object) -> int:
         """Run one."""
         where = ("--repository", self.repository) if action != "init" else (self.repository,)
-        keys = ("--keys", self.keys) if action != "list" else ()
-        return main([str(part) for part in ("models", action, *arguments, *where, *keys)])
+        return main([str(part) for part in ("models", action, *arguments, *where, "--keys", self.keys)])
 
     @property
     def root(self) -> bytes:
