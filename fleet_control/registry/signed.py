@@ -47,6 +47,7 @@ class SignedMetadata(Repository):
         self._storage = storage
         self._keys = keys
         self._now = now
+        self._settings = keys.settings()
         self._current: dict[str, bytes] = {}
         self.roots: tuple[Root, ...] = ()
 
@@ -86,7 +87,7 @@ class SignedMetadata(Repository):
         """
         key_role: Role = role  # type: ignore[assignment]  # there are no delegations
         md.signed.version += 1
-        md.signed.expires = (self._now() + self._keys.settings().life(role)).replace(microsecond=0)
+        md.signed.expires = (self._now() + self._settings.life(role)).replace(microsecond=0)
         md.signatures.clear()
         roots = (*self.roots, md.signed) if isinstance(md.signed, Root) else self.roots
         wanted = {key for root in roots for key in root.get_delegated_role(role).keyids}
