@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from fleet_control.rollouts.ports import CartReport, CartSighting
+from fleet_control.rollouts.retained import RetainedOrders
 from fleet_protocol.rollouts import Desired, Permit
 
 
@@ -20,6 +21,7 @@ class MemoryFleet:
         self._sightings = dict(sightings or {})
         self._reports: list[CartReport] = []
         self._permits: dict[str, Permit] = {}
+        self._orders = RetainedOrders()
         self._news = threading.Condition()
         self.told: list[tuple[str, Desired] | Permit] = []
         self.desired: dict[str, Desired] = {}
@@ -55,7 +57,7 @@ class MemoryFleet:
             if isinstance(order, Permit):
                 self._permits[order.rollout] = order
             else:
-                self.desired[order[0]] = order[1]
+                self.retain(*order)
         return len(orders)
 
     def permits(self) -> Mapping[str, Permit]:
@@ -65,6 +67,15 @@ class MemoryFleet:
     def overwrite(self, permit: Permit) -> None:
         """Let somebody stale retain a permit."""
         self._permits[permit.rollout] = permit
+
+    def overwritten(self, limit: int) -> Sequence[tuple[str, Desired]]:
+        """Return orders that were told after the ones that are retained."""
+        return self._orders.stale(limit)
+
+    def retain(self, cart: str, order: Desired) -> None:
+        """Let somebody retain an order for `store/cart`, whatever is retained."""
+        self.desired[cart] = order
+        self._orders.hear(cart, order)
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until there is a report."""

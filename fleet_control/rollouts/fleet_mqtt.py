@@ -18,6 +18,7 @@ from fleet_control.mqtt_link import Incoming, MqttLink, Terms
 from fleet_control.rollouts import inventory
 from fleet_control.rollouts.inventory import Known
 from fleet_control.rollouts.ports import CartReport, CartSighting
+from fleet_control.rollouts.retained import RetainedOrders
 from fleet_control.rollouts.telling import Telling, Tellings
 from fleet_protocol.errors import ProtocolError
 from fleet_protocol.messages import Update, decode_message, decode_state
@@ -25,16 +26,17 @@ from fleet_protocol.rollouts import (
     PERMIT_FILTER,
     Desired,
     Permit,
+    decode_desired,
     decode_permit,
     encode_order,
     is_permit_topic,
     permit_topic,
 )
-from fleet_protocol.topics import PREFIX
+from fleet_protocol.topics import PREFIX, parse_topic
 
 _log = structlog.get_logger(__name__)
 
-FILTERS = (f"{PREFIX}/+/+/state", f"{PREFIX}/+/+/upd", PERMIT_FILTER)
+FILTERS = (f"{PREFIX}/+/+/state", f"{PREFIX}/+/+/upd", f"{PREFIX}/+/+/desired", PERMIT_FILTER)
 # Messages sent and not acknowledged. Lower makes a large stage slow; higher only holds memory.
 MAX_IN_FLIGHT = 2_000
 # Reports that wait for the engine. When it is away for long the oldest are dropped: telemetry proves anyway.
@@ -72,6 +74,7 @@ class MqttFleet(MqttLink):
         self._stale = False
         self._reports: deque[CartReport] = deque(maxlen=MAX_REPORTS)
         self._permits: dict[str, Permit] = {}
+        self._orders = RetainedOrders()
         self._tellings = Tellings()
         self._complete = threading.Event()
         self._replayed_s = 0.0
@@ -110,6 +113,16 @@ class MqttFleet(MqttLink):
         with self._lock:
             return dict(self._permits)
 
+    def overwritten(self, limit: int) -> Sequence[tuple[str, Desired]]:
+        """Return at most so many orders that the broker had and lost, or holds in an older version.
+
+        None while it tells what it holds: nobody knows yet what it lost.
+        """
+        if not self.is_ready() or time.monotonic() - self._replayed_s <= QUIET_S:
+            return ()
+        with self._lock:
+            return self._orders.stale(limit)
+
     def wait(self, timeout_s: float) -> bool:
         """Sleep until there is a report, or the time is over."""
         with self._lock:
@@ -143,6 +156,7 @@ class MqttFleet(MqttLink):
         with self._lock:
             # What the broker holds it tells again; what it lost must not be believed to be there.
             self._permits.clear()
+            self._orders.begin()
 
     def _changed(self, *, ready: bool) -> None:
         self._replayed_s = time.monotonic()
@@ -169,6 +183,8 @@ class MqttFleet(MqttLink):
                 self._take_permit(message)
             elif message.topic.endswith("/state"):
                 self._take_state(message)
+            elif message.topic.endswith("/desired"):
+                self._take_order(message)
             else:
                 self._take_step(message)
         except ProtocolError as error:
@@ -182,6 +198,14 @@ class MqttFleet(MqttLink):
                 self._permits[permit.rollout] = permit
             else:
                 self._permits.pop(message.topic.split("/")[3], None)
+
+    def _take_order(self, message: Incoming) -> None:
+        if message.replayed:
+            self._replayed_s = time.monotonic()
+        topic = parse_topic(message.topic)
+        order = decode_desired(message.payload) if message.payload else None
+        with self._lock:
+            self._orders.hear(f"{topic.store}/{topic.cart}", order)
 
     def _take_state(self, message: Incoming) -> None:
         if message.replayed:

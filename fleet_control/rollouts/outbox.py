@@ -3,7 +3,7 @@
 An entry is marked as told when the broker has acknowledged it; what was told twice changes nothing, because
 a cart ignores generations that it has seen. Of several permits of a rollout only the newest is told: a pause
 that is told again after a crash must not be preceded by what it ended. Permits are renewed before they run
-out, and one that somebody overwrote with an older one is set right.
+out; a permit or an order that somebody overwrote with an older one, or that the broker lost, is set right.
 """
 
 from collections.abc import Callable, Sequence
@@ -90,7 +90,14 @@ class OutboxPublisher:
         if self._renewed_ms is None or abs(now_ms - self._renewed_ms) >= RENEW_MS:
             # Read after what waited was told: a pause that is committed from now on is told after this.
             self.renew(self._store.heads(open_only=True))
+            self._set_right()
             self._renewed_ms = now_ms
+
+    def _set_right(self) -> None:
+        """Tell orders again that the broker lost, or that somebody replaced by older ones."""
+        if lost := self._fleet.overwritten(CHUNK):
+            _log.warning("orders told again that the broker does not hold", carts=len(lost))
+            self._fleet.tell(lost, TELL_TIMEOUT_S)
 
     def renew(self, rollouts: Sequence[Rollout]) -> int:
         """Renew the permits of rollouts before they run out, and set right what somebody overwrote.

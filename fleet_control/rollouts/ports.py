@@ -261,6 +261,9 @@ class Fleet(Protocol):
     def permits(self) -> Mapping[str, Permit]:
         """Return the permits that the broker holds, by rollout: what a cart that connects now reads."""
 
+    def overwritten(self, limit: int) -> Sequence[tuple[str, Desired]]:
+        """Return at most so many orders that the broker had and lost, or holds in an older version."""
+
     def wait(self, timeout_s: float) -> bool:
         """Sleep until there is a report, or the time is over; whether there is one."""
 

@@ -181,16 +181,17 @@ def test_a_cart_hears_its_own_order_and_every_permit_and_writes_neither(
 def test_the_controller_hears_what_it_steers_by_and_speaks_for_no_cart(
     speak: Callable[[str], Speaker],
 ) -> None:
-    """It reads births and steps, not telemetry, and writes neither them nor watermarks."""
+    """It reads births, steps and its own words, not telemetry, and writes neither births nor watermarks."""
     cart, control = speak(CART), speak("control")
     control.listen("fleet/v1/#")
     for channel in ("tel", "evt", "state", "upd"):
         cart.say(f"{PREFIX}/{channel}")
         assert control.say(f"{PREFIX}/{channel}") == "Not authorized"
     assert control.say(f"{PREFIX}/ack") == "Not authorized"
-    assert control.say(permit_topic("autumn")) in ALLOWED
-    wait_for(lambda: len(control.heard) == 3)
-    assert control.heard == [f"{PREFIX}/state", f"{PREFIX}/upd", permit_topic("autumn")]
+    own = [permit_topic("autumn"), f"{PREFIX}/desired"]
+    assert all(control.say(topic) in ALLOWED for topic in own)
+    wait_for(lambda: len(control.heard) == 4)
+    assert control.heard == [f"{PREFIX}/state", f"{PREFIX}/upd", *own]
 
 
 def test_a_controller_with_the_wrong_account_says_so_instead_of_believing_that_carts_were_told(

@@ -187,6 +187,30 @@ def test_what_a_broker_lost_in_its_restart_is_told_again(fleet: MqttFleet, mosqu
     eventually(lambda: [permit.state for permit in fleet.permits().values()] == ["paused"])
 
 
+def test_orders_that_a_broker_lost_or_that_somebody_made_old_are_told_again(
+    fleet: MqttFleet, mosquitto: RunningBroker, cart: BulkPublisher
+) -> None:
+    """A controller that woke up too late put an old order back, then the broker was killed: both mended."""
+    where = "s001/s001-c01"
+    old, new = (
+        Desired(generation=n, model=MODEL, manifest=MANIFESTS[MODEL], rollout="autumn") for n in (1, 2)
+    )
+    assert fleet.tell([(where, new)], 20) == 1
+    cart.publish(f"fleet/v1/{where}/desired", encode_order(old), retain=True)
+    eventually(lambda: fleet.overwritten(9) == ((where, new),))
+    scene = Scene()
+    publisher = OutboxPublisher(scene.store, fleet, now_ms=lambda: scene.now_ms)
+    publisher.run_once()
+    eventually(lambda: fleet.overwritten(9) == ())
+    mosquitto.kill()
+    eventually(lambda: not fleet.is_ready())
+    mosquitto.start()
+    eventually(lambda: fleet.overwritten(9) == ((where, new),))
+    scene.now_ms += 1_000
+    publisher.run_once()
+    eventually(lambda: fleet.overwritten(9) == ())
+
+
 def test_a_whole_fleet_is_known_before_it_is_ready_and_none_of_it_earlier(
     mosquitto: RunningBroker, cart: BulkPublisher
 ) -> None:
