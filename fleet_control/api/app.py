@@ -36,6 +36,8 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         503: "Something does not answer; ask again after Retry-After.",
     }.items()
 }
+# Somebody's address has a path too many, or too few.
+_NOWHERE = "the control API has nothing there: its paths begin with /v1 behind the address, see /openapi.json"
 _CODES = {404: "not_found", 405: "method_not_allowed", 400: "malformed"}
 
 
@@ -110,7 +112,8 @@ def _add_failures(app: FastAPI) -> None:
             # The router names those of one route, and a path may have two.
             headers["Allow"] = ", ".join(sorted(method.upper() for method in methods))
         code = _CODES.get(error.status_code, "bad_request")
-        return _answer(Failure(error.status_code, code, str(error.detail), headers=headers))
+        said = _NOWHERE if error.status_code == 404 else str(error.detail)
+        return _answer(Failure(error.status_code, code, said, headers=headers))
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:

@@ -49,7 +49,9 @@ def _checked(address: str, *, plain_http: bool) -> str:
     except ValueError as error:
         raise ControlSettingError("the control API's address cannot be read: https://HOST[:PORT]") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-        raise ControlSettingError("the control API's address is https://HOST[:PORT], without user or query")
+        raise ControlSettingError(
+            "the control API's address is https://HOST[:PORT], or http:// on this machine; no user, no query"
+        )
     if parts.scheme == "http" and not plain_http and not is_loopback(parts.hostname):
         raise ControlSettingError(
             f"the token would travel to {parts.hostname} unencrypted: use https, or say --plain-http"

@@ -307,6 +307,14 @@ def test_something_that_is_not_the_api_is_told_apart(desk: Desk) -> None:
         caller.get("/live")
 
 
+def test_an_address_with_a_path_too_many_is_told_what_is_wrong_with_it(desk: Desk) -> None:
+    """Not "Not Found", which sounds as if there were no such rollout."""
+    caller = ControlClient(Connection(f"{desk.server.url}/v1", desk.tokens["viewer"]))
+
+    with pytest.raises(ControlRefusedError, match="paths begin with /v1"):
+        caller.get("/v1/rollouts")
+
+
 def test_watching_follows_to_the_end(desk: Desk) -> None:
     """Each entry once, also those that come while it waits."""
     scene = desk.new_scene(RolloutStatus.RUNNING)
