@@ -1,5 +1,6 @@
 """What the control API counts, on a registry of its own."""
 
+import math
 import time
 from collections import Counter as Tally
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
@@ -26,6 +27,8 @@ class ControlMetrics:
         store: Asked at every scrape.
         now_ms: The time.
         webhook: What became of notices so far, by outcome; None: there is no webhook.
+        heartbeat: Seconds since the last pass over the rollouts, NaN while another process drives them; None:
+            nothing here drives.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class ControlMetrics:
         store: RolloutStore,
         now_ms: Callable[[], int],
         webhook: Callable[[], Mapping[str, int]] | None = None,
+        heartbeat: Callable[[], float] | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self.actions = Counter(
@@ -51,6 +55,8 @@ class ControlMetrics:
         self.registry.register(_StoreCollector(store, now_ms))
         if webhook is not None:
             self.registry.register(_WebhookCollector(webhook))
+        if heartbeat is not None:
+            self.registry.register(_HeartbeatCollector(heartbeat))
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -94,6 +100,24 @@ class _StoreCollector(Collector):
         now_ms = self._now_ms()
         oldest.add_metric([], max((now_ms - entry.at_ms for entry in waiting), default=0) / 1000)
         yield oldest
+
+
+class _HeartbeatCollector(Collector):
+    """Tells whether this process drives the rollouts, and whether it has got stuck."""
+
+    def __init__(self, heartbeat: Callable[[], float]) -> None:
+        self._heartbeat = heartbeat
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the samples; without a lease no age."""
+        silent_s = self._heartbeat()
+        drives = GaugeMetricFamily(f"{_PREFIX}_drives", "1 while this process drives the rollouts.")
+        drives.add_metric([], 0 if math.isnan(silent_s) else 1)
+        yield drives
+        if not math.isnan(silent_s):
+            age = GaugeMetricFamily(f"{_PREFIX}_pass_age_seconds", "Time since the last pass over rollouts.")
+            age.add_metric([], silent_s)
+            yield age
 
 
 class _WebhookCollector(Collector):

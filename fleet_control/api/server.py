@@ -53,6 +53,7 @@ class ApiServer:
         now_s: The time, for tokens that expire.
         not_ready: Returns why the service is not ready; empty if it is.
         webhook: What became of notices so far, by outcome; None: there is no webhook.
+        heartbeat: See `ControlMetrics`.
 
     Raises:
         TokensFileError: nobody could sign in.
@@ -67,9 +68,10 @@ class ApiServer:
         now_s: Callable[[], float] = time.time,
         not_ready: Callable[[], str] = lambda: "",
         webhook: Callable[[], Mapping[str, int]] | None = None,
+        heartbeat: Callable[[], float] | None = None,
     ) -> None:
         access = AccessFile(settings.tokens, now_s)
-        metrics = ControlMetrics(control.store, lambda: int(now_s() * 1000), webhook)
+        metrics = ControlMetrics(control.store, lambda: int(now_s() * 1000), webhook, heartbeat)
         app = create_app(Parts(control, access, metrics, not_ready))
         self._server = uvicorn.Server(_config(app, settings))
         self._socket = _listen(settings.host, settings.port)

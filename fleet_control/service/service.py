@@ -1,5 +1,6 @@
 """One control process: database, carts, models, warehouse, engine and API, put together."""
 
+import math
 import os
 import secrets
 import socket
@@ -188,6 +189,7 @@ class ControlService:
             settings.api,
             not_ready=self._not_ready,
             webhook=webhook.counts if webhook is not None else None,
+            heartbeat=lambda: self._controller.silent_s if self._controller.leads else math.nan,
         )
         opened.callback(self._api.close)
 

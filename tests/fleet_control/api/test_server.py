@@ -1,6 +1,7 @@
 """Stories about the server itself: where it listens, what it counts, and slow callers."""
 
 import asyncio
+import math
 import re
 import socket
 import threading
@@ -89,6 +90,19 @@ def test_what_happens_is_counted(own_desk: Desk) -> None:
     route = 'method="POST",route="/v1/rollouts/{rollout}/actions",status="200"'
     assert value(f"cartwright_control_request_seconds_count{{{route}}}") == 1
     assert "autumn" not in text
+
+
+@pytest.mark.parametrize(("silent_s", "drives"), [(2.5, 1), (math.nan, 0)])
+def test_a_missing_heartbeat_is_seen(desk: Desk, silent_s: float, drives: int) -> None:
+    """Of several processes one drives; how long ago it last did is said by that one only."""
+    server = ApiServer(desk.scene.control, ApiSettings(desk.tokens_file, port=0), heartbeat=lambda: silent_s)
+    try:
+        text = requests.get(server.url + "/metrics", timeout=30).text
+    finally:
+        assert server.close()
+
+    assert f"cartwright_control_drives {drives}.0" in text
+    assert ("cartwright_control_pass_age_seconds 2.5" in text) == bool(drives)
 
 
 def test_a_webhooks_drops_are_seen(desk: Desk) -> None:
