@@ -2,6 +2,7 @@
 
 import math
 from datetime import timedelta
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -40,7 +41,8 @@ def evidence_course(card: GateCard, look: Look) -> Chart:
         tickvals=[10.0**e for e in exponents],
         ticktext=[f"{10.0**e:g}" if e < 4 else f"10^{e}" for e in exponents],
     )
-    figure.update_xaxes(nticks=5, tickformat="%H:%M", hoverformat="%a %d %b %H:%M")
+    ticks = _ticks(times[-1] - times[0] if times else timedelta())
+    figure.update_xaxes(**ticks, hoverformat="%a %d %b %H:%M")
     if times:
         figure.update_xaxes(range=[times[0], times[-1] + (times[-1] - times[0] or timedelta(minutes=1)) / 40])
     if gate.threshold is not None:
@@ -55,6 +57,15 @@ def evidence_course(card: GateCard, look: Look) -> Chart:
     text = evidence_text(gate)
     rows = [(look.local(at), value) for at, value in gate.history]
     return Chart(figure, text, f"{card.title}: {text}", pd.DataFrame(rows, columns=["at", "e_value"]))
+
+
+def _ticks(span: timedelta) -> dict[str, Any]:
+    """Return few ticks that differ, whether the evidence is of minutes or of weeks."""
+    if span < timedelta(minutes=5):
+        return {"nticks": 3, "tickformat": "%H:%M:%S"}
+    if span < timedelta(days=2):
+        return {"nticks": 5, "tickformat": "%H:%M"}
+    return {"nticks": 5, "tickformat": "%d %b"}
 
 
 def _mark_crossing(figure: go.Figure, card: GateCard, look: Look) -> None:

@@ -133,7 +133,7 @@ def _draw_foot(card: GateCard, context: PageContext) -> None:
     parts = (
         card.note and escaped(card.note.rstrip(".")),
         counted,
-        gate.alpha and f"alpha {gate.alpha:.2g}",
+        gate.alpha and f"alpha {gate.alpha:.3g}",
         card.query and f"query {card.query.partition('(')[0]}",
     )
     asked = f"`{card.query.replace('`', '')}`" if card.query else None

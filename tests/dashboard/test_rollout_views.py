@@ -181,6 +181,18 @@ def test_failed_gate_shows_when_and_how_far(control: FakeControl, look: Look) ->
     assert len(evidence_course(cards["errors"], look).figure.data) == 1
 
 
+@pytest.mark.parametrize(("span", "written"), [(2, "%H:%M:%S"), (600, "%H:%M"), (60 * 24 * 20, "%d %b")])
+def test_evidence_of_minutes_and_of_weeks_has_ticks_that_differ(
+    control: FakeControl, look: Look, span: int, written: str
+) -> None:
+    """Four ticks of 08:28 say nothing."""
+    rollout = control.rollout("shelf-3")
+    gates = control.evidence("shelf-3").gates
+    course = ((NOW, 1.0), (NOW + timedelta(minutes=span), 2.0))
+    cards = build_gates(tuple(replace(gate, history=course) for gate in gates), rollout.plan)
+    assert evidence_course(cards[0], look).figure.layout.xaxis.tickformat == written
+
+
 def test_interval_is_held_against_the_margin(look: Look) -> None:
     """The bar is in points, and its colour says which side of the margin it is on."""
 
