@@ -132,6 +132,9 @@ def finished(rollout: Rollout, carts: Carts, event: events.Finished) -> Step:
     elif rollout.status is not RolloutStatus.ROLLING_BACK:
         return _not_now(rollout)
     head = permitted(rollout, RolloutStatus(event.outcome), event)
+    if event.outcome != "completed":
+        # Months later people ask why it went back, not only how that ended.
+        head = replace(head, why="; ".join(filter(None, (rollout.why, event.reason))))
     effects: list[Effect] = [permit(head, "ended"), notice(event.outcome, rollout, event)]
     if event.outcome == "completed":
         # Carts that could not be reached stay with what they run, until another rollout asks for them.

@@ -153,6 +153,17 @@ def test_a_cart_that_did_not_go_back_in_time_is_told_once_more_while_the_rollout
     assert told.carts[SECOND].told_ms == 2
 
 
+def test_why_it_went_back_is_still_known_when_it_is_back() -> None:
+    """The reason of the rollback stays, and what went wrong on the way is added."""
+    for said, known in (("", "hurts"), ("2 carts did not go back", "hurts; 2 carts did not go back")):
+        told = begun()
+        told.happens(
+            events.RollbackStarted(at_ms=1, actor="olga", reason="hurts"),
+            events.Finished(at_ms=2, outcome="rolled_back", reason=said),
+        )
+        assert told.rollout.why == known
+
+
 def test_a_stage_that_is_left_says_so() -> None:
     """After a rollback or an abort nobody reads that it still installs; what a gate stopped stays failed."""
     for leaves in (
