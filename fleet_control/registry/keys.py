@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.signer import CryptoSigner
 
 from fleet_control.errors import RegistryError
+from fleet_control.registry.bounded import read_bounded
 from fleet_control.registry.settings import RegistrySettings
 from fleet_control.registry.storage import sync_folder
 
@@ -82,7 +83,7 @@ def _passphrase(environment: Mapping[str, str], variable: str) -> bytes | None:
     if variable in environment:
         content = environment[variable].encode()
     elif path := environment.get(f"{variable}_FILE"):
-        content = _read(Path(path), MAX_KEY_BYTES).strip(b"\r\n")
+        content = read_bounded(Path(path), MAX_KEY_BYTES).strip(b"\r\n")
     if content == b"":
         raise RegistryError(f"the passphrase of {variable} is empty")
     return content
@@ -106,7 +107,7 @@ class KeyRing:
         Raises:
             RegistryError: no folder holds it.
         """
-        return _read(self._first(TRUSTED_ROOT), MAX_ROOT_BYTES)
+        return read_bounded(self._first(TRUSTED_ROOT), MAX_ROOT_BYTES)
 
     def settings(self) -> RegistrySettings:
         """Return how long metadata holds.
@@ -116,7 +117,7 @@ class KeyRing:
         """
         path = self._first(SETTINGS)
         try:
-            return msgspec.json.decode(_read(path, MAX_KEY_BYTES), type=RegistrySettings)
+            return msgspec.json.decode(read_bounded(path, MAX_KEY_BYTES), type=RegistrySettings)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RegistryError(f"{path}: {error}") from error
 
@@ -193,7 +194,7 @@ def load_signer(path: Path, passphrase: bytes | None) -> CryptoSigner:
     Raises:
         RegistryError: it cannot be read or opened, is no Ed25519 key, or others may read it too.
     """
-    content = _read(path, MAX_KEY_BYTES)
+    content = read_bounded(path, MAX_KEY_BYTES)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise RegistryError(f"{path} may be read by others: chmod 600 it, or better rotate it")
     encrypted = b"ENCRYPTED" in content.split(b"\n", 1)[0]
@@ -214,17 +215,6 @@ def _pem(private: Ed25519PrivateKey, passphrase: bytes | None) -> bytes:
     if passphrase is not None:
         encryption = BestAvailableEncryption(passphrase)
     return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-
-
-def _read(path: Path, most_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(most_bytes + 1)
-    except OSError as error:
-        raise RegistryError(f"{path}: {error.strerror or error}") from error
-    if len(content) > most_bytes:
-        raise RegistryError(f"{path} has more than {most_bytes} bytes")
-    return content
 
 
 def _write_private(path: Path, content: bytes) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fleet_control.errors import RegistryError
+from fleet_control.registry.bounded import read_bounded
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 GOLDEN = "golden"
@@ -114,12 +115,12 @@ def read_model(directory: Path) -> ModelFolder:
     Raises:
         RegistryError: a file is missing or not the manifest's.
     """
-    document = _small(directory / MANIFEST, MAX_MANIFEST_BYTES)
+    document = read_bounded(directory / MANIFEST, MAX_MANIFEST_BYTES)
     manifest = parse_manifest(document, str(directory / MANIFEST))
     own = [_model_file(directory, MANIFEST)]
     signed = (directory / SIGNATURE).exists()
     if signed:
-        _small(directory / SIGNATURE, MAX_SIGNATURE_BYTES)
+        read_bounded(directory / SIGNATURE, MAX_SIGNATURE_BYTES)
         own.append(_model_file(directory, SIGNATURE))
     files = [_model_file(directory, name) for name in manifest.files]
     for file in files:
@@ -127,17 +128,6 @@ def read_model(directory: Path) -> ModelFolder:
             raise RegistryError(f"{directory / file.name} is not the manifest's: its sha256 is {file.sha256}")
     sha256 = hashlib.sha256(document).hexdigest()
     return ModelFolder(directory, manifest, sha256, (*own, *files), signed)
-
-
-def _small(path: Path, most_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(most_bytes + 1)
-    except OSError as error:
-        raise RegistryError(f"{path}: {error.strerror or error}") from error
-    if len(content) > most_bytes:
-        raise RegistryError(f"{path} has more than {most_bytes} bytes")
-    return content
 
 
 def _model_file(directory: Path, name: str) -> ModelFile:

@@ -17,7 +17,9 @@ from fleet_control.api.server import ApiServer, ApiSettings
 from fleet_control.api.webhook import Webhook
 from fleet_control.errors import RegistryError
 from fleet_control.ingest.addresses import BrokerAddress
+from fleet_control.registry.bounded import read_bounded
 from fleet_control.registry.client import RepositoryRegistry
+from fleet_control.registry.keys import MAX_ROOT_BYTES
 from fleet_control.registry.pins import Pins
 from fleet_control.registry.storage import FolderStorage
 from fleet_control.rollouts.control import RolloutControl, can_go_back
@@ -83,13 +85,6 @@ def _tell_nobody(_rollout: str, _what: str, _text: str) -> None:
     """Stand for a webhook where there is none."""
 
 
-def _read_root(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise RegistryError(f"{path}: {error.strerror or error}") from error
-
-
 def _can_go_back(registry: Registry, rollout: Rollout) -> bool:
     try:
         return can_go_back(registry, rollout)
@@ -142,7 +137,7 @@ class ControlService:
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._fleet = MqttFleet(settings.broker, client_id=f"cartwright-control-{owner}", now_ms=now_ms)
         opened.callback(self._fleet.stop)
-        registry = RepositoryRegistry(settings.repository, _read_root(settings.root))
+        registry = RepositoryRegistry(settings.repository, read_bounded(settings.root, MAX_ROOT_BYTES))
         opened.callback(registry.close)
         webhook = Webhook(settings.webhook, settings.webhook_secret) if settings.webhook else None
         if webhook is not None:
