@@ -7,6 +7,8 @@
   block of 4 canary and 36 control events; share of them that each gate stops at all.
 - `harm_found`: rollouts that are worse from the start, at constant rates; median of canary events (of all
   errors, for the rate) until the gate stops, over what a gate would need that knows the harm.
+- `late_harm`: rollouts that are healthy for so many canary events and then worse; median of canary events
+  from there on until the gate stops.
 - `carts_that_differ`: no harm at all, but each cart has a share of its own; pairs and events side by side.
 
 Others' rules are ours after their documentation, on the same streams: `argo` (more than 3 measurements below
@@ -202,6 +204,18 @@ def one_latency(seed: int, *, looks: int, factor: float) -> int | None:
     return None
 
 
+def one_late_harm(seed: int, *, healthy: int, loss: float, margin: float) -> int | None:
+    """Return how many canary events the gate needs after the harm began; blocks of 40 and 360 events."""
+    rng = np.random.default_rng(seed)
+    gate = ProportionGate(ALPHA, margin)
+    for lost, blocks in ((0.0, healthy // 40), (loss, MOST_BLOCKS)):
+        for _ in range(blocks):
+            gate.update(int(rng.binomial(40, 0.97 - lost)), 40, int(rng.binomial(360, 0.97)), 360)
+            if gate.rejected:
+                return gate.canary_events - healthy
+    return None
+
+
 def one_fleet(seed: int, *, spread: float, loss: float, margin: float) -> dict[str, bool]:
     """Thirty canaries and their matches, which differ of themselves, and 240 carts; 3,000 events each."""
     rng = np.random.default_rng(seed)
@@ -280,6 +294,19 @@ class Simulation:
             found.append({"p99_times": factor, "canary_inferences": median_of(needed)})
         return found
 
+    def late_harm(self) -> list[dict[str, Any]]:
+        """Rollouts that turn bad; a tenth of them, as each takes thousands of looks."""
+        found = []
+        for loss, margin in ((0.02, 0.0), (0.05, 0.01), (0.05, 0.02)):
+            for healthy in (0, 4_000, 40_000):
+                few = self._seeds[: max(1, len(self._seeds) // 10)]
+                one = partial(one_late_harm, healthy=healthy, loss=loss, margin=margin)
+                # Those that stopped while they were healthy are false alarms, and counted as such elsewhere.
+                needed = [n for n in self._pool.map(one, few) if n is None or n > 0]
+                case: dict[str, Any] = {"loss": loss, "margin": margin, "healthy_canary_events": healthy}
+                found.append(case | {"canary_events": median_of(needed)})
+        return found
+
     def carts_that_differ(self) -> list[dict[str, float]]:
         """No harm, a loss of the margin, and one beyond it, in fleets of unlike carts."""
         found = []
@@ -306,6 +333,7 @@ def main() -> None:
         results = {
             "false_alarms": simulation.false_alarms(),
             "harm_found": simulation.harm_found(),
+            "late_harm": simulation.late_harm(),
             "carts_that_differ": simulation.carts_that_differ(),
         }
     machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__}

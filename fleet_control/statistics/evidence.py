@@ -1,4 +1,16 @@
-"""Evidence that is added up: a mixture of e-processes on a logarithmic scale; and how input is checked."""
+r"""Evidence that is added up: a mixture of e-processes on a logarithmic scale; and how input is checked.
+
+A canary that was healthy for long has lost nearly all that was bet against it. If it turns bad then (a later
+stage, another light), a bet that began with the first block would first have to win all of that back. So the
+bets are spread over when the harm begins, too: most of the stake is put down at once, and of the rest, LATE,
+the part 1 / (n (n - 1)) before block n. With a stake M for a harm and a block's e-value S of it,
+
+    M_1 = (1 - LATE) S_1,   M_n = (M_{n-1} + LATE / (n (n - 1))) S_n,   E_n = sum_w w M_n + LATE / n
+
+LATE / n is what has not been bet yet. A mean of e-processes that begin at fixed times is one itself: as in
+Shin, Ramdas, Rinaldo: E-detectors (NEJSDS 2024, arXiv 2203.03532), but with weights that sum to one, so that
+the probability of a false alarm stays below alpha for ever.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +25,10 @@ from fleet_control.errors import GateInputError
 Floats = NDArray[np.float64]
 
 # Of the stored form; a state of another is refused rather than misread.
-STATE_VERSION = 1
+STATE_VERSION = 2
+# Share of the stake that is bet on a harm which begins later. Lower, and such harm takes longer to be found;
+# higher, and harm from the start does: by -ln(1 - LATE) of the ln(1 / alpha) that are needed.
+LATE = 0.1
 # exp() of more is no float.
 LARGEST_LOG = 700.0
 
@@ -23,30 +38,37 @@ class Mixture:
     """A weighted mean of e-processes, which is one itself.
 
     Attributes:
-        logs: float64 (G,), log E of each member.
+        logs: float64 (G,), log of what the stakes on each harm have become; they were 1 - LATE.
         log_weights: float64 (G,), of each member; the weights sum to 1.
         peak: Highest log E of the mean so far, at least 0.
+        blocks: Blocks that were evidence so far.
     """
 
     logs: Floats
     log_weights: Floats
     peak: float = 0.0
+    blocks: int = 0
 
     @classmethod
     def fresh(cls, weights: Sequence[float]) -> "Mixture":
         """Return a mixture without any evidence."""
         share = np.asarray(weights, np.float64)
-        return cls(np.zeros(len(share)), np.log(share / share.sum()))
+        return cls(np.full(len(share), math.log1p(-LATE)), np.log(share / share.sum()))
 
     @property
     def log_e(self) -> float:
         """Log of the mean."""
-        # Weights sum to one but for a rounding, and no evidence is exactly none.
-        return log_sum(self.logs + self.log_weights) - log_sum(self.log_weights)
+        if not self.blocks:
+            return 0.0
+        return log_sum(np.append(self.logs + self.log_weights, math.log(LATE / self.blocks)))
 
     def after(self, gains: Floats) -> "Mixture":
-        """Return it with the log e-value of one more block for each member."""
-        grown = replace(self, logs=self.logs + gains)
+        """Return it with the log e-value of one more block for each member; one that says nothing is none."""
+        if not gains.any():
+            return self
+        n = self.blocks + 1
+        begun = self.logs if n == 1 else np.logaddexp(self.logs, math.log(LATE / (n * (n - 1))))
+        grown = replace(self, logs=begun + gains, blocks=n)
         return replace(grown, peak=max(self.peak, grown.log_e))
 
 
@@ -82,6 +104,7 @@ class MixtureGate:
             "version": STATE_VERSION,
             "alpha": self.alpha,
             "logs": self._mixture.logs.tolist(),
+            "blocks": self._mixture.blocks,
             "peak": self._mixture.peak,
         }
 
@@ -186,4 +209,4 @@ def stored_mixture(state: Mapping[str, Any], gate: str, weights: Sequence[float]
         raise GateInputError("state", given, "numbers are wanted") from error
     if logs.shape != fresh.logs.shape or np.isnan(logs).any() or not peak >= 0.0:
         raise GateInputError("state", logs.tolist(), f"{len(fresh.logs)} numbers and a peak are wanted")
-    return replace(fresh, logs=logs, peak=peak)
+    return replace(fresh, logs=logs, peak=peak, blocks=count("blocks", field(state, gate, "blocks")))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fleet_control.errors import GateInputError
 from fleet_control.statistics.blocks import Block, log_e_values, projection
+from fleet_control.statistics.evidence import Mixture
 from fleet_control.statistics.sequential import ProportionGate, QuantileGate, RateGate
 
 Counts = tuple[int, int, int, int]
@@ -127,6 +128,34 @@ def test_harm_is_found_nearly_as_soon_as_by_who_knew_of_it(control: float, loss:
         needed.append(gate.canary_events)
     assert limit(control - loss, control) == pytest.approx(known, abs=1)
     assert np.median(needed) <= 1.25 * known
+
+
+def test_harm_that_begins_after_a_long_healthy_time_is_found_all_the_same() -> None:
+    """After 40,000 healthy events; bets that all began with the first would need as many of harm again."""
+    rng = np.random.default_rng(8)
+    needed = []
+    for _ in range(5):
+        gate = ProportionGate(0.05, margin=0.02)
+        for loss, most in ((0.0, 1_000), (0.05, 500)):
+            for _ in range(most):
+                gate.update(int(rng.binomial(40, 0.97 - loss)), 40, int(rng.binomial(360, 0.97)), 360)
+                if gate.rejected:
+                    break
+        assert gate.rejected
+        needed.append(gate.canary_events - 40_000)
+    assert 0 < np.median(needed) < 5_000
+
+
+def test_bets_on_later_harm_stake_no_more_than_there_is() -> None:
+    """Over all ways in which fair blocks can come out, the mean of the evidence is 1 after each of them."""
+    for length in range(7):
+        evidence = []
+        for ways in itertools.product((0.5, 1.5), repeat=length):
+            mixture = Mixture.fresh((0.3, 0.7))
+            for value in ways:
+                mixture = mixture.after(np.log([value, 2.0 - value]))
+            evidence.append(math.exp(mixture.log_e))
+        assert np.mean(evidence) == pytest.approx(1.0, rel=1e-12)
 
 
 def test_a_loss_within_the_margin_is_tolerated_and_one_beyond_it_is_found() -> None:
