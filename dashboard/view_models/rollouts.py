@@ -140,7 +140,7 @@ def stage_text(rollout: RolloutView) -> str:
 
 
 def gates_text(rollout: RolloutView) -> str:
-    """Write what its gates say: who failed, else who has no data, else how many are undecided."""
+    """Write what its gates say, the gravest first: who failed, has no data, is undecided; what is proved."""
     for verdict in ("fail", "no_data", "shadow"):
         names = [GATES.get(v.gate, v.gate).lower() for v in rollout.verdicts if v.verdict == verdict]
         if names:
@@ -149,7 +149,10 @@ def gates_text(rollout: RolloutView) -> str:
     undecided = sum(v.verdict == "inconclusive" for v in rollout.verdicts)
     if undecided:
         return f"◐ {undecided} undecided"
-    return "✓ All passed" if rollout.verdicts else ""
+    if any(v.gate == "promotion" and v.verdict == "pass" for v in rollout.verdicts):
+        return "✓ Proved harmless"
+    # That the gates passed on yesterday's data says nothing about the model.
+    return "○ Nothing against it yet" if rollout.verdicts else ""
 
 
 def waits_for(rollout: RolloutView) -> str:

@@ -94,8 +94,12 @@ def test_gates_name_the_gravest(control: FakeControl) -> None:
     assert said["shelf-3"] == "▲ Failed: accuracy"
     assert said["night-stores"] == "○ No data: accuracy"
     assert said["lamps-2"] == "◐ 4 undecided"
-    assert said["spring-2"] == "✓ All passed"
+    assert said["spring-2"] == "✓ Proved harmless"
     assert not said["winter-2"]
+    replayed = replace(control.rollout("spring-2").verdicts[0], gate="replay", verdict="pass")
+    assert (
+        gates_text(replace(control.rollout("spring-2"), verdicts=(replayed,))) == "○ Nothing against it yet"
+    )
 
 
 def test_unknown_states_are_shown_by_their_name(control: FakeControl) -> None:
