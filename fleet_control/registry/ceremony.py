@@ -8,7 +8,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Root
 
 from fleet_control.errors import RegistryError
-from fleet_control.registry.keys import ROLES, KeyRing, Role
+from fleet_control.registry.keys import KeyRing, Role
 from fleet_control.registry.publisher import LOCK, LOCK_TIMEOUT_S
 from fleet_control.registry.settings import RegistrySettings
 from fleet_control.registry.signed import SignedMetadata, utc_now
@@ -99,11 +99,12 @@ def rotate(
         The version of the new root.
 
     Raises:
-        RegistryError: keys are missing, or something cannot be written.
+        RegistryError: keys are missing, then nothing was written; or something cannot be written.
     """
     with storage.lock(LOCK, LOCK_TIMEOUT_S):
         repository = SignedMetadata(storage, keys, now)
         repository.load(any_root=lost)
+        _require_keys(repository.root(), keys, roles, lost=lost)
         following = repository.root()
         for role in roles:
             old = following.get_delegated_role(role)
@@ -123,6 +124,17 @@ def rotate(
     return version
 
 
+def _require_keys(root: Root, keys: KeyRing, roles: Collection[Role], *, lost: bool) -> None:
+    """Check that the rotation can be finished: half of one would make carts refuse the repository."""
+    for role in roles:
+        keys.refuse_clear(role)
+    for role in ("root", *_signed_again(roles)):
+        # After keys were lost, all but the root is signed with the new ones only.
+        if role == "root" or not lost or role not in roles:
+            known = root.get_delegated_role(role)
+            keys.require(role, known.keyids, known.threshold)
+
+
 def _replace_keys(root: Root, role: Role, signers: Mapping[str, CryptoSigner], threshold: int) -> None:
     for keyid in tuple(root.get_delegated_role(role).keyids):
         root.revoke_key(keyid, role)
@@ -131,11 +143,18 @@ def _replace_keys(root: Root, role: Role, signers: Mapping[str, CryptoSigner], t
     root.get_delegated_role(role).threshold = threshold
 
 
+def _signed_again(roles: Collection[Role]) -> tuple[Role, ...]:
+    """Return what must be signed anew when roles get new keys: each names the one before it."""
+    if "targets" in roles:
+        return ("targets", "snapshot", "timestamp")
+    return ("snapshot", "timestamp") if {"snapshot", "timestamp"} & set(roles) else ()
+
+
 def _sign_again(repository: SignedMetadata, roles: Collection[Role]) -> None:
-    online = [role for role in ROLES if role in roles and role != "root"]
-    if "targets" in online:
+    again = _signed_again(roles)
+    if "targets" in again:
         with repository.edit_targets():
             pass
-    if online:
+    if again:
         repository.do_snapshot(force=True)
         repository.do_timestamp(force=True)

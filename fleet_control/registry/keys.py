@@ -9,32 +9,19 @@ Any of the role folders may be missing: root and targets keys stay offline, and 
 timestamps has no others.
 """
 
-import os
-import secrets
-import stat
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 from securesystemslib.signer import CryptoSigner
 
 from fleet_control.errors import RegistryError
 from fleet_control.registry.bounded import read_bounded
+from fleet_control.registry.key_files import MAX_KEY_BYTES, is_encrypted, load_signer, pem, write_private
 from fleet_control.registry.settings import RegistrySettings
-from fleet_control.registry.storage import sync_folder
 
 Role = Literal["root", "targets", "snapshot", "timestamp"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -42,9 +29,13 @@ ONLINE_ROLES: tuple[Role, ...] = ("snapshot", "timestamp")
 TRUSTED_ROOT, SETTINGS, RETIRED = "trusted-root.json", "settings.json", "retired"
 # The environment variables of passphrases; with `_FILE` behind, each names a file instead.
 PASSPHRASE_ENV, ONLINE_PASSPHRASE_ENV = "CARTWRIGHT_KEYS_PASSPHRASE", "CARTWRIGHT_ONLINE_KEYS_PASSPHRASE"
-# A key is 200 bytes and a root 5 kB; more is something else and is not read.
-MAX_KEY_BYTES = 64_000
+# A root has 5 kB; more is something else and is not read.
 MAX_ROOT_BYTES = 512_000
+
+
+def passphrase_env(role: Role) -> str:
+    """Return which variable holds the passphrase of a role's keys."""
+    return ONLINE_PASSPHRASE_ENV if role in ONLINE_ROLES else PASSPHRASE_ENV
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +112,48 @@ class KeyRing:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RegistryError(f"{path}: {error}") from error
 
-    def signers(self, role: Role) -> dict[str, CryptoSigner]:
+    def signers(self, role: Role, wanted: Collection[str] | None = None) -> dict[str, CryptoSigner]:
         """Return the keys of a role, by their ids.
+
+        Args:
+            role: Whose.
+            wanted: Ids; files of other keys, whose passphrase may be forgotten, are not opened. None: all.
 
         Raises:
             RegistryError: a key cannot be read or opened, or others may read it too.
         """
-        found = (path for folder in self._folders for path in sorted((folder / role).glob("*.pem")))
-        signers = [load_signer(path, self._passphrases.of(role)) for path in found]
-        return {signer.public_key.keyid: signer for signer in signers}
+        paths = (path for path in self._files(role) if wanted is None or path.stem in wanted)
+        signers = [load_signer(path, self._passphrases.of(role), passphrase_env(role)) for path in paths]
+        return {
+            signer.public_key.keyid: signer
+            for signer in signers
+            if wanted is None or signer.public_key.keyid in wanted
+        }
+
+    def require(self, role: Role, keyids: Collection[str], threshold: int) -> None:
+        """Check that so many of some keys are at hand as must sign.
+
+        Raises:
+            RegistryError: they are not, or one cannot be read or opened.
+        """
+        found = len(self.signers(role, keyids))
+        if found < threshold:
+            raise RegistryError(f"too few keys of {role} are at hand: {found} of {threshold}")
+
+    def refuse_clear(self, role: Role) -> None:
+        """Check that a new key of a role would be encrypted if those at hand are.
+
+        Raises:
+            RegistryError: it would lie in the clear beside them, as somebody forgot to set the passphrase.
+        """
+        if self._passphrases.of(role) is not None:
+            return
+        for path in self._files(role):
+            if is_encrypted(path):
+                raise RegistryError(
+                    f"{path} is encrypted, and a new key would not be: set {passphrase_env(role)}, "
+                    f"or move the old keys of {role} away"
+                )
 
     def found(self, settings: RegistrySettings) -> None:
         """Begin the keys of a new repository.
@@ -140,7 +164,7 @@ class KeyRing:
         path = self._folders[0] / SETTINGS
         if path.exists():
             raise RegistryError(f"{self._folders[0]} holds the keys of a repository already")
-        _write_private(path, msgspec.json.format(msgspec.json.encode(settings)) + b"\n")
+        write_private(path, msgspec.json.format(msgspec.json.encode(settings)) + b"\n")
 
     def trust(self, root: bytes) -> None:
         """Keep the root that is trusted from the start.
@@ -148,20 +172,21 @@ class KeyRing:
         Raises:
             RegistryError: there is one already, or the folder cannot be written.
         """
-        _write_private(self._folders[0] / TRUSTED_ROOT, root)
+        write_private(self._folders[0] / TRUSTED_ROOT, root)
 
     def generate(self, role: Role, count: int) -> dict[str, CryptoSigner]:
         """Draw new keys and keep them before anybody trusts them.
 
         Raises:
-            RegistryError: they cannot be written.
+            RegistryError: they cannot be written, or would be less protected than the old ones.
         """
+        self.refuse_clear(role)
         signers = {}
         for _ in range(count):
             private = Ed25519PrivateKey.generate()
             signer = CryptoSigner(private)
             path = self._folders[0] / role / f"{signer.public_key.keyid}.pem"
-            _write_private(path, _pem(private, self._passphrases.of(role)))
+            write_private(path, pem(private, self._passphrases.of(role)))
             signers[signer.public_key.keyid] = signer
         return signers
 
@@ -171,68 +196,20 @@ class KeyRing:
         Raises:
             RegistryError: they cannot be moved.
         """
-        for folder in self._folders:
-            for path in sorted((folder / role).glob("*.pem")):
-                if path.stem not in keep:
-                    aside = folder / RETIRED / role / path.name
-                    try:
-                        aside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                        path.replace(aside)
-                    except OSError as error:
-                        raise RegistryError(f"{path}: {error.strerror or error}") from error
+        for path in tuple(self._files(role)):
+            if path.stem not in keep:
+                aside = path.parents[1] / RETIRED / role / path.name
+                try:
+                    aside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    path.replace(aside)
+                except OSError as error:
+                    raise RegistryError(f"{path}: {error.strerror or error}") from error
+
+    def _files(self, role: Role) -> Iterator[Path]:
+        return (path for folder in self._folders for path in sorted((folder / role).glob("*.pem")))
 
     def _first(self, name: str) -> Path:
         for folder in self._folders:
             if (folder / name).is_file():
                 return folder / name
         raise RegistryError(f"none of {', '.join(map(str, self._folders))} holds {name}")
-
-
-def load_signer(path: Path, passphrase: bytes | None) -> CryptoSigner:
-    """Read a private key.
-
-    Raises:
-        RegistryError: it cannot be read or opened, is no Ed25519 key, or others may read it too.
-    """
-    content = read_bounded(path, MAX_KEY_BYTES)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise RegistryError(f"{path} may be read by others: chmod 600 it, or better rotate it")
-    encrypted = b"ENCRYPTED" in content.split(b"\n", 1)[0]
-    if encrypted and passphrase is None:
-        raise RegistryError(f"{path} is encrypted: set {PASSPHRASE_ENV} or {ONLINE_PASSPHRASE_ENV}")
-    try:
-        private = load_pem_private_key(content, passphrase if encrypted else None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        # Without its cause: that may quote the key.
-        raise RegistryError(f"{path} is no PKCS 8 key, or the passphrase is another") from None
-    if not isinstance(private, Ed25519PrivateKey):
-        raise RegistryError(f"{path} is no Ed25519 key")
-    return CryptoSigner(private)
-
-
-def _pem(private: Ed25519PrivateKey, passphrase: bytes | None) -> bytes:
-    encryption: KeySerializationEncryption = NoEncryption()
-    if passphrase is not None:
-        encryption = BestAvailableEncryption(passphrase)
-    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a new file, whole or not at all, that only its owner may read from its first byte on."""
-    incoming = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            raise RegistryError(f"{path} is there already")
-        incoming.rename(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise RegistryError(f"{path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            incoming.unlink()

@@ -91,9 +91,8 @@ class SignedMetadata(Repository):
         md.signatures.clear()
         roots = (*self.roots, md.signed) if isinstance(md.signed, Root) else self.roots
         wanted = {key for root in roots for key in root.get_delegated_role(role).keyids}
-        for key, signer in self._keys.signers(key_role).items():
-            if key in wanted:
-                md.sign(signer, append=True)
+        for signer in self._keys.signers(key_role, wanted).values():
+            md.sign(signer, append=True)
         for root in roots:
             try:
                 root.verify_delegate(role, md.signed_bytes, md.signatures)
