@@ -17,6 +17,9 @@ from fleet_control.errors import RegistryError
 from fleet_control.registry.keys import KeyRing, Role
 from fleet_control.registry.storage import Storage
 
+# As carts take it: a larger answer they refuse.
+MAX_METADATA_BYTES = 16_000_000
+
 S = TypeVar("S", Root, Snapshot, Targets, Timestamp)
 FIRST: Mapping[str, Callable[[], Any]] = {
     "root": Root,
@@ -83,7 +86,7 @@ class SignedMetadata(Repository):
         """Sign the next version of a role's metadata and write it.
 
         Raises:
-            RegistryError: there are too few keys; nothing was written.
+            RegistryError: there are too few keys, or carts would find it too large; nothing was written.
         """
         key_role: Role = role  # type: ignore[assignment]  # there are no delegations
         md.signed.version += 1
@@ -99,6 +102,11 @@ class SignedMetadata(Repository):
             except UnsignedMetadataError as error:
                 raise RegistryError(f"too few keys of {role} are at hand: {error}") from error
         content = md.to_bytes()
+        if len(content) > MAX_METADATA_BYTES:
+            raise RegistryError(
+                f"the metadata of {role} would have {len(content)} bytes, and carts take "
+                f"{MAX_METADATA_BYTES}: retire models first"
+            )
         self._storage.write(_name(role, md.signed.version), content)
         self._current[role] = content
         if isinstance(md.signed, Root):

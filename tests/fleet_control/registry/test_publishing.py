@@ -11,6 +11,7 @@ import pytest
 from tuf.api.metadata import Metadata, MetaFile
 
 from fleet_control.errors import RegistryError
+from fleet_control.registry import signed
 from fleet_control.registry.ceremony import KeyCount, initialise, rotate
 from fleet_control.registry.keys import (
     ONLINE_PASSPHRASE_ENV,
@@ -83,6 +84,21 @@ def test_a_file_that_changes_while_it_is_published_is_not_named(world: World) ->
     with pytest.raises(RegistryError, match="was changed while"):
         world.publisher.publish(model)
     assert world.publisher.models() == ()
+
+
+def test_a_list_that_carts_would_not_read_is_not_signed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told what helps, carts go on with the list that is there, and retiring is possible."""
+    first, before = world.publish(1), versions(world)
+    monkeypatch.setattr(signed, "MAX_METADATA_BYTES", len(world.metadata("2.targets.json")) + 100)
+
+    with pytest.raises(RegistryError, match="retire models"):
+        world.publish(2)
+
+    assert versions(world) == before
+    world.publisher.retire(first.digest)
+    assert world.publish(3) in world.publisher.models()
 
 
 def test_two_manifests_of_one_digest_are_not_published(world: World) -> None:
