@@ -62,7 +62,7 @@ class Publisher:
         self._now = now
 
     def publish(self, model: ModelFolder) -> PublishedModel:
-        """Publish a model; one that is there already gets new metadata, and its new signature if it has one.
+        """Publish a model; one that is there already gets new metadata, and files where they changed.
 
         Raises:
             RegistryError: another manifest has this digest, keys are missing, or files cannot be written.
@@ -74,7 +74,7 @@ class Publisher:
             targets = catalogue.targets_of(model, self._now_ms())
             for file, target in zip(model.files, targets, strict=True):
                 name = catalogue.file_name(target)
-                if self._storage.size_bytes(name) != target.length:
+                if self._storage.sha256(name) != file.sha256:
                     self._storage.copy_in(model.directory / file.name, name, file.sha256)
             with repository.edit_targets() as signed:
                 for name in known:
@@ -87,11 +87,11 @@ class Publisher:
         """Publish new metadata for a model as it is: how a rollback names an older model.
 
         Raises:
-            RegistryError: it is not there, or keys are missing.
+            RegistryError: it is not there, a file of it is damaged, or keys are missing.
         """
         with self._repository() as repository:
             with repository.edit_targets() as signed:
-                self._of_model(signed.targets, digest)
+                self._whole(self._of_model(signed.targets, digest))
                 catalogue.republish(signed.targets, digest, self._now_ms())
             self._go_live(repository)
             return catalogue.published_model(repository.targets().targets, digest)
@@ -185,6 +185,12 @@ class Publisher:
         if not found:
             raise RegistryError(f"there is no model {digest}")
         return found
+
+    def _whole(self, targets: Mapping[str, TargetFile]) -> None:
+        for target in targets.values():
+            name = catalogue.file_name(target)
+            if self._storage.sha256(name) != target.hashes["sha256"]:
+                raise RegistryError(f"{name} is damaged or gone: publish the model from its folder")
 
     def _now_ms(self) -> int:
         return round(self._now().timestamp() * 1000)

@@ -35,8 +35,8 @@ class Storage(Protocol):
             RegistryError: what was copied has another sha256; nothing is put in place.
         """
 
-    def size_bytes(self, name: str) -> int | None:
-        """Return how large a file is, or None if there is none."""
+    def sha256(self, name: str) -> str | None:
+        """Return the sha256 of a file, or None if there is none."""
 
     def names(self, folder: str) -> tuple[str, ...]:
         """Return the names of all files in a folder and those below it."""
@@ -84,10 +84,11 @@ class FolderStorage:
             if digest.hexdigest() != sha256:
                 raise RegistryError(f"{source} was changed while it was published")
 
-    def size_bytes(self, name: str) -> int | None:
+    def sha256(self, name: str) -> str | None:
         """See `Storage`."""
         try:
-            return self._path(name).stat().st_size
+            with self._path(name).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -121,6 +121,25 @@ def test_publishing_again_takes_a_new_signature(world: World) -> None:
     assert [world.storage.read(name) for name in names] == [b"new"]
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_damaged_file_is_put_right_by_publishing_again(world: World, *, gone: bool) -> None:
+    """Of the same size or away: republishing, which has no other copy, says so and signs nothing."""
+    model, before = world.publish(1), versions(world)
+    path = next((world.storage.folder / "targets").rglob("*.model.onnx"))
+    whole = path.read_bytes()
+    path.write_bytes(bytes(len(whole)))
+    if gone:
+        path.unlink()
+    with pytest.raises(RegistryError, match=r"model\.onnx is damaged or gone"):
+        world.publisher.republish(model.digest)
+    assert versions(world) == before
+
+    world.publisher.publish(read_model(world.folder / "model-1"))
+
+    assert path.read_bytes() == whole
+    assert world.publisher.republish(model.digest).digest == model.digest
+
+
 def test_a_pinned_model_is_not_retired(world: World) -> None:
     """Carts may have to go back to it; it goes when the last holder lets go."""
     model, pins = world.publish(1), Pins(world.storage)
