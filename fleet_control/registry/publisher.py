@@ -102,7 +102,8 @@ class Publisher:
         Raises:
             RegistryError: it is not there, or it is pinned.
         """
-        with self._storage.lock(pins.LOCK, pins.LOCK_TIMEOUT_S), self._repository() as repository:
+        # Pins last: who pins should not wait until another publisher is done.
+        with self._repository() as repository, self._storage.lock(pins.LOCK, pins.LOCK_TIMEOUT_S):
             if holders := pins.Pins(self._storage).holders(digest):
                 raise RegistryError(f"model {digest} is needed by {', '.join(holders)}")
             with repository.edit_targets() as signed:

@@ -3,6 +3,8 @@
 import json
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from fleet_control.registry.publisher import KEPT_VERSIONS, Publisher
 from fleet_control.registry.settings import RegistrySettings
 from fleet_control.registry.signed import SignedMetadata
 from fleet_control.registry.storage import FolderStorage
+from fleet_control.rollouts.ports import PublishedModel
 from tests.repositories import World, write_model
 
 DAY_S = 86_400.0
@@ -157,6 +160,31 @@ def test_a_pinned_model_is_not_retired(world: World) -> None:
 
     assert world.publisher.models() == ()
     assert world.storage.names("targets") == ()
+
+
+class BusyStorage(FolderStorage):
+    """A repository that another publisher works on, and whose pins change in the meantime."""
+
+    wanted: tuple[PublishedModel, ...] = ()
+
+    @contextmanager
+    def lock(self, name: str, timeout_s: float) -> Iterator[None]:
+        """Wait for the other publisher."""
+        if name == "publish":
+            Pins(FolderStorage(self.folder)).pin("fleet", [model.digest for model in self.wanted])
+        with super().lock(name, timeout_s):
+            yield
+
+
+def test_who_pins_does_not_wait_for_a_retirement(world: World) -> None:
+    """A rollout pins the model while retiring waits for another publisher: it is heard."""
+    model, storage = world.publish(1), BusyStorage(world.storage.folder)
+    storage.wanted = (model,)
+
+    with pytest.raises(RegistryError, match="needed by fleet"):
+        Publisher(storage, world.keys, world.now).retire(model.digest)
+
+    assert world.publisher.models() == (model,)
 
 
 def test_pins_that_cannot_be_read_keep_everything(world: World) -> None:
