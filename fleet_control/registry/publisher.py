@@ -30,6 +30,8 @@ KEPT_VERSIONS = 16
 # that nothing renews any more.
 RENEWED_SHARE = 0.5
 _VERSIONED = re.compile(r"metadata/([0-9]+)\.(snapshot|targets)\.json")
+# As publishers name files. Whatever else somebody put below targets is left alone.
+_PUBLISHED = re.compile(r"targets/models/[0-9a-f]{16}/(?:.+/)?[0-9a-f]{64}\.[^/]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class Publisher:
         self._prune(repository)
         named = {catalogue.file_name(target) for target in repository.targets().targets.values()}
         for name in self._storage.names("targets"):
-            if name not in named:
+            if name not in named and _PUBLISHED.fullmatch(name):
                 self._storage.remove(name)
 
     def _prune(self, repository: SignedMetadata) -> None:

@@ -143,6 +143,17 @@ def test_a_damaged_file_is_put_right_by_publishing_again(world: World, *, gone: 
     assert world.publisher.republish(model.digest).digest == model.digest
 
 
+def test_only_what_publishers_wrote_is_swept(world: World) -> None:
+    """Files of a model that is gone are deleted; what somebody else put below targets is not."""
+    model, foreign = world.publish(1), ("targets/README", "targets/keys/root/a.pem", "targets/models/a/b.pem")
+    for name in foreign:
+        world.storage.write(name, b"mine")
+
+    world.publisher.retire(model.digest)
+
+    assert world.storage.names("targets") == foreign
+
+
 def test_a_pinned_model_is_not_retired(world: World) -> None:
     """Carts may have to go back to it; it goes when the last holder lets go."""
     model, pins = world.publish(1), Pins(world.storage)
