@@ -2,10 +2,12 @@
 
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
 from tuf.api.metadata import Metadata, TargetFile, Targets
@@ -18,7 +20,15 @@ from fleet_control.rollouts.ports import PublishedModel
 
 # Longest wait for the server to answer, or for its next bytes.
 TIMEOUT_S = 10
+# Longest wait for the lists of the repository, however its server drips them. Lower refuses slow lines;
+# higher, and a caller of the API waits for a broken one.
+LISTS_S = 20.0
+# Longest wait for a model that has never been checked: gigabytes, once. Lower refuses large models.
+MODEL_S = 600.0
 READ_BYTES = 400_000
+
+
+T = TypeVar("T")
 
 
 class FolderFetcher(FetcherInterface):
@@ -52,10 +62,12 @@ class RepositoryRegistry:
     Args:
         source: Address (`https://...`) or folder of the repository.
         root: The root that is trusted from the start, as carts have it.
+        lists_s: Longest wait for the lists.
     """
 
-    def __init__(self, source: str | Path, root: bytes) -> None:
+    def __init__(self, source: str | Path, root: bytes, *, lists_s: float = LISTS_S) -> None:
         self._root = root
+        self._lists_s = lists_s
         self._lock = threading.Lock()
         self._cache = tempfile.TemporaryDirectory(prefix="cartwright-registry-")
         self._seen: set[str] = set()
@@ -70,11 +82,10 @@ class RepositoryRegistry:
         Raises:
             RegistryError: the repository does not answer, or what it says is not signed as it must be.
         """
-        with self._lock:
-            try:
-                return catalogue.published_models(self._targets(self._updater()))
-            except RepositoryError as error:
-                raise RegistryError(f"carts would refuse the model repository: {error}") from error
+        try:
+            return catalogue.published_models(self._lists()[1])
+        except RepositoryError as error:
+            raise RegistryError(f"carts would refuse the model repository: {error}") from error
 
     def fetchable(self, digest: str) -> bool:
         """Whether a cart that asks now gets every file of a model, unexpired and signed.
@@ -84,13 +95,12 @@ class RepositoryRegistry:
         Raises:
             RegistryError: the repository does not answer.
         """
-        with self._lock:
-            try:
-                updater = self._updater()
-                own = catalogue.of_model(self._targets(updater), digest)
-                return MANIFEST in own and self._complete(updater, own)
-            except RepositoryError:
-                return False
+        try:
+            updater, targets = self._lists()
+            own = catalogue.of_model(targets, digest)
+            return MANIFEST in own and within(MODEL_S, lambda: self._complete(updater, own))
+        except RepositoryError:
+            return False
 
     def close(self) -> None:
         """Delete what was kept; calling twice is harmless."""
@@ -103,6 +113,22 @@ class RepositoryRegistry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _lists(self) -> tuple[Updater, dict[str, TargetFile]]:
+        """Return TUF's client and all targets, as of now."""
+        if not self._lock.acquire(timeout=self._lists_s):
+            raise RegistryError(f"the model repository has not answered for {self._lists_s:.0f} s")
+
+        def fetched() -> tuple[Updater, dict[str, TargetFile]]:
+            # The lock is given back when the lists are there, not when nobody waits for them any more: they
+            # are written into one folder.
+            try:
+                updater = self._updater()
+                return updater, self._targets(updater)
+            finally:
+                self._lock.release()
+
+        return within(self._lists_s, fetched)
 
     def _updater(self) -> Updater:
         folder = Path(self._cache.name)
@@ -152,15 +178,36 @@ class RepositoryRegistry:
 
     def _download(self, updater: Updater, target: TargetFile) -> bytes | None:
         """Download and check a file; None: it is not there. Only small ones are returned whole."""
-        with tempfile.NamedTemporaryFile(dir=self._cache.name) as file:
-            try:
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._cache.name) as file:
                 updater.download_target(target, file.name)
-            except DownloadHTTPError:
-                return None
-            except (DownloadError, OSError) as error:
-                raise RegistryError(f"the model repository does not answer: {error}") from error
-            self._seen.add(target.hashes["sha256"])
-            return Path(file.name).read_bytes() if target.path.endswith(MANIFEST) else b""
+                self._seen.add(target.hashes["sha256"])
+                return Path(file.name).read_bytes() if target.path.endswith(MANIFEST) else b""
+        except DownloadHTTPError:
+            return None
+        except (DownloadError, OSError) as error:
+            raise RegistryError(f"the model repository does not answer: {error}") from error
+
+
+def within(timeout_s: float, work: Callable[[], T]) -> T:
+    """Return what work returns, or raise what it raises; a server that drips may keep it for ever, not us.
+
+    Raises:
+        RegistryError: it was not done in time. Its thread goes on, and whatever it does is not seen.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001  # it is raised where somebody waits
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="registry", daemon=True).start()
+    try:
+        return done.result(timeout_s)
+    except FutureTimeoutError as error:
+        raise RegistryError(f"the model repository has not answered for {timeout_s:.0f} s") from error
 
 
 def _http() -> FetcherInterface:

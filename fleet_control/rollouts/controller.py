@@ -45,6 +45,9 @@ class Rhythm:
 class Publisher(Protocol):
     """Sends what waits in the outbox."""
 
+    def begin(self) -> None:
+        """Begin to send under a new lease."""
+
     def run_once(self) -> int:
         """Send a part; returns how many entries were sent."""
 
@@ -83,6 +86,7 @@ class Controller:
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._lease: Lease | None = None
+        self._telling_under: int | None = None
         self._passed_s = time.monotonic()
         work: list[tuple[str, Callable[[Lease], None], Callable[[], None]]] = [
             ("drive", self._drive, lambda: self._fleet_wait(self._rhythm.pass_s)),
@@ -155,7 +159,11 @@ class Controller:
         self._passed_s = time.monotonic()
         self._news.set()
 
-    def _tell(self, _: Lease) -> None:
+    def _tell(self, lease: Lease) -> None:
+        # Before the fleet is known nobody can tell whom an old order still concerns.
+        if self._telling_under != lease.token and self._fleet.carts():
+            self._publisher.begin()
+            self._telling_under = lease.token
         while self._publisher.run_once() and not self._stopping.is_set():
             pass
 

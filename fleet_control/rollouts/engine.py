@@ -67,7 +67,8 @@ class Engine:
         now_ms: The time, epoch milliseconds.
         zones: Time zones of stores.
         on_ignored: Told of every entry that changed nothing.
-        can_go_back: Whether the baseline of a rollout can be fetched: else it is not rolled back by itself.
+        can_go_back: Whether the baseline of a rollout can be fetched, else it is not rolled back by itself;
+            must not wait.
     """
 
     def __init__(

@@ -57,6 +57,7 @@ class MemoryFleet:
             if isinstance(order, Permit):
                 self._permits[order.rollout] = order
             else:
+                self._orders.issue(*order)
                 self.retain(*order)
         return len(orders)
 
@@ -68,14 +69,25 @@ class MemoryFleet:
         """Let somebody stale retain a permit."""
         self._permits[permit.rollout] = permit
 
-    def overwritten(self, limit: int) -> Sequence[tuple[str, Desired]]:
-        """Return orders that were told after the ones that are retained."""
-        return self._orders.stale(limit)
+    def expect(self, orders: Iterable[tuple[str, Desired]]) -> None:
+        """Note what carts were told before."""
+        for cart, order in orders:
+            self._orders.expect(cart, order)
+
+    def missing(self, limit: int) -> Sequence[tuple[str, Desired]]:
+        """Return orders that are not retained, or in an older version."""
+        return self._orders.missing(limit)
 
     def retain(self, cart: str, order: Desired) -> None:
         """Let somebody retain an order for `store/cart`, whatever is retained."""
         self.desired[cart] = order
-        self._orders.hear(cart, order)
+        self._orders.hear(cart, order.generation)
+
+    def lose(self) -> None:
+        """Let the broker die with all that it retained."""
+        self.desired.clear()
+        self._permits.clear()
+        self._orders.begin()
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until there is a report."""

@@ -8,7 +8,7 @@ later connection on its own: by then another controller may have said something 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -18,7 +18,7 @@ from fleet_control.mqtt_link import Incoming, MqttLink, Terms
 from fleet_control.rollouts import inventory
 from fleet_control.rollouts.inventory import Known
 from fleet_control.rollouts.ports import CartReport, CartSighting
-from fleet_control.rollouts.retained import RetainedOrders
+from fleet_control.rollouts.retained import NOTHING, RetainedOrders
 from fleet_control.rollouts.telling import Telling, Tellings
 from fleet_protocol.errors import ProtocolError
 from fleet_protocol.messages import Update, decode_message, decode_state
@@ -113,15 +113,26 @@ class MqttFleet(MqttLink):
         with self._lock:
             return dict(self._permits)
 
-    def overwritten(self, limit: int) -> Sequence[tuple[str, Desired]]:
-        """Return at most so many orders that the broker had and lost, or holds in an older version.
+    def expect(self, orders: Iterable[tuple[str, Desired]]) -> None:
+        """Note what carts were told before, so that it can be missed; carts that nobody knows are left out.
+
+        Whose owner has cleared their state and their orders shall not get those back.
+        """
+        with self._lock:
+            for cart, order in orders:
+                known = self._known.get(cart.rpartition("/")[2])
+                if known is not None and known.sighting.store == cart.partition("/")[0]:
+                    self._orders.expect(cart, order)
+
+    def missing(self, limit: int) -> Sequence[tuple[str, Desired]]:
+        """Return at most so many orders that the broker lost, or holds in an older version.
 
         None while it tells what it holds: nobody knows yet what it lost.
         """
         if not self.is_ready() or time.monotonic() - self._replayed_s <= QUIET_S:
             return ()
         with self._lock:
-            return self._orders.stale(limit)
+            return self._orders.missing(limit)
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until there is a report, or the time is over."""
@@ -138,6 +149,10 @@ class MqttFleet(MqttLink):
         """
         if not super().is_ready():
             raise BrokerUnreachableError(str(self._address), self.why_not_ready())
+        with self._lock:
+            for order in orders:
+                if not isinstance(order, Permit):
+                    self._orders.issue(*order)
         telling = Telling([_message(order) for order in orders])
         self._tellings.put(telling)
         self._wake()
@@ -172,7 +187,11 @@ class MqttFleet(MqttLink):
             self._tellings.sent(self._publish(topic, payload), telling, index)
 
     def _answered(self, packet_id: int, refusal: str) -> None:
-        self._tellings.answered(packet_id, refusal)
+        topic = self._tellings.answered(packet_id, refusal)
+        if topic.endswith("/desired") and not refusal:
+            cart = topic.removeprefix(f"{PREFIX}/").removesuffix("/desired")
+            with self._lock:
+                self._orders.acknowledged(cart)
 
     def _is_idle(self) -> bool:
         return self._tellings.is_idle()
@@ -203,9 +222,16 @@ class MqttFleet(MqttLink):
         if message.replayed:
             self._replayed_s = time.monotonic()
         topic = parse_topic(message.topic)
-        order = decode_desired(message.payload) if message.payload else None
+        cart = f"{topic.store}/{topic.cart}"
         with self._lock:
-            self._orders.hear(f"{topic.store}/{topic.cart}", order)
+            if not message.payload:
+                self._orders.forget(cart)
+                return
+            # Until it is known to be an order: a cart could not read it either.
+            self._orders.hear(cart, NOTHING)
+        order = decode_desired(message.payload)
+        with self._lock:
+            self._orders.hear(cart, order.generation)
 
     def _take_state(self, message: Incoming) -> None:
         if message.replayed:

@@ -67,6 +67,16 @@ class OutboxPublisher:
         self._permit_ttl_s = permit_ttl_s
         self._timeouts: dict[str, int] = {}
         self._renewed_ms: int | None = None
+        self._unwelcome: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """Begin to tell, after another controller perhaps: what carts were told before can be missed now.
+
+        Raises:
+            RolloutError: the database does not answer.
+        """
+        told = [self._order(entry) for entry in self._store.orders()]
+        self._fleet.expect(order for order in told if not isinstance(order, Permit))
 
     def run_once(self) -> int:
         """Send a part of what waits, and renew permits when it is time; returns how many entries were sent.
@@ -89,15 +99,30 @@ class OutboxPublisher:
         now_ms = self._now_ms()
         if self._renewed_ms is None or abs(now_ms - self._renewed_ms) >= RENEW_MS:
             # Read after what waited was told: a pause that is committed from now on is told after this.
+            self._renewed_ms = now_ms
             self.renew(self._store.heads(open_only=True))
             self._set_right()
-            self._renewed_ms = now_ms
 
     def _set_right(self) -> None:
         """Tell orders again that the broker lost, or that somebody replaced by older ones."""
-        if lost := self._fleet.overwritten(CHUNK):
-            _log.warning("orders told again that the broker does not hold", carts=len(lost))
+        missing = self._fleet.missing(CHUNK + len(self._unwelcome))
+        lost = [(cart, order) for cart, order in missing if self._unwelcome.get(cart) != order.generation]
+        if not lost:
+            return
+        _log.warning("orders told again that the broker does not hold", carts=len(lost))
+        try:
             self._fleet.tell(lost, TELL_TIMEOUT_S)
+        except BrokerRefusedError:
+            self._tell_each(lost)
+
+    def _tell_each(self, orders: Sequence[tuple[str, Desired]]) -> None:
+        """Tell orders one by one: one that the broker refuses must not hold up the others, now or later."""
+        for cart, order in orders:
+            try:
+                self._fleet.tell([(cart, order)], TELL_TIMEOUT_S)
+            except BrokerRefusedError as error:
+                _log.error("an order is refused and given up", cart=cart, why=str(error))
+                self._unwelcome[cart] = order.generation
 
     def renew(self, rollouts: Sequence[Rollout]) -> int:
         """Renew the permits of rollouts before they run out, and set right what somebody overwrote.

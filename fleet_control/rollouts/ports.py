@@ -100,7 +100,8 @@ class OutboxEntry:
     """Something that has to be told, in the order of `id`, at least once.
 
     Attributes:
-        id: Counts up over all rollouts; the generation of a cart's `Desired`.
+        id: Counts up over all rollouts, from the time at which the database was made, so that a new one never
+            goes on below an old one; the generation of a cart's `Desired`.
         rollout_id: Whose it is.
         effect: What.
         manifest: sha256 of the model's manifest, for a cart.
@@ -179,6 +180,9 @@ class RolloutStore(Protocol):
 
     def told(self, ids: Sequence[int]) -> None:
         """Note that entries of the outbox were told."""
+
+    def orders(self) -> tuple[OutboxEntry, ...]:
+        """Return the newest order that each cart was told, by whichever rollout."""
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease | None:
         """Take or renew a lease; None: somebody else holds it. A new holder gets a higher token."""
@@ -261,8 +265,11 @@ class Fleet(Protocol):
     def permits(self) -> Mapping[str, Permit]:
         """Return the permits that the broker holds, by rollout: what a cart that connects now reads."""
 
-    def overwritten(self, limit: int) -> Sequence[tuple[str, Desired]]:
-        """Return at most so many orders that the broker had and lost, or holds in an older version."""
+    def expect(self, orders: Iterable[tuple[str, Desired]]) -> None:
+        """Note what carts were told before, so that it can be missed."""
+
+    def missing(self, limit: int) -> Sequence[tuple[str, Desired]]:
+        """Return at most so many orders that the broker lost, or holds in an older version."""
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until there is a report, or the time is over; whether there is one."""

@@ -17,6 +17,7 @@ _EFFECTS: dict[str, type[TellPermit | TellCart | Notice]] = {
     "notice": Notice,
 }
 _KINDS = {kind: name for name, kind in _EFFECTS.items()}
+CART_ORDER = _KINDS[TellCart]
 
 
 def encode(value: Any) -> str:
@@ -50,6 +51,15 @@ def decode_object(text: str) -> dict[str, Any]:
     """
     found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
     return found
+
+
+def decode_cart_order(text: str) -> TellCart:
+    """Return the order of a cart of a JSON text.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    return msgspec.json.decode(text, type=TellCart)
 
 
 def kind_of(effect: Effect) -> str:

@@ -39,7 +39,8 @@ class MemoryRolloutStore:
         self._permits: dict[int, OutboxEntry] = {}
         self._notices: dict[int, OutboxEntry] = {}
         self._others: dict[int, OutboxEntry] = {}
-        self._ids = 0
+        self._ids = max(1, now_ms())
+        self._orders: dict[str, OutboxEntry] = {}
         self._leases: dict[str, Lease] = {}
         self._lease_until_ms: dict[str, int] = {}
 
@@ -196,7 +197,20 @@ class MemoryRolloutStore:
             for one in ids:
                 self._permits.pop(one, None)
                 self._notices.pop(one, None)
-                self._others.pop(one, None)
+                self._keep_order(self._others.pop(one, None))
+
+    def _keep_order(self, entry: OutboxEntry | None) -> None:
+        if entry is None or not isinstance(entry.effect, TellCart):
+            return
+        cart = f"{entry.effect.store}/{entry.effect.cart}"
+        before = self._orders.get(cart)
+        if before is None or before.id < entry.id:
+            self._orders[cart] = entry
+
+    def orders(self) -> tuple[OutboxEntry, ...]:
+        """Return the newest order that each cart was told."""
+        with self._lock:
+            return tuple(self._orders.values())
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease | None:
         """Take or renew a lease; a new holder gets a higher token."""

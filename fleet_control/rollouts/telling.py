@@ -35,6 +35,10 @@ class Telling:
         index, self._sent = self._sent, self._sent + 1
         return (index, *self._messages[index])
 
+    def topic(self, index: int) -> str:
+        """Return where a message goes."""
+        return self._messages[index][0]
+
     def answered(self, index: int, refusal: str) -> None:
         """Note that the broker has a message, or why it refuses it."""
         if refusal:
@@ -72,11 +76,14 @@ class Tellings:
         """Note that a message is on its way."""
         self._in_flight[packet_id] = (telling, index)
 
-    def answered(self, packet_id: int, refusal: str) -> None:
-        """Note that the broker has a message, or why it refuses it."""
-        if found := self._in_flight.pop(packet_id, None):
-            telling, index = found
-            telling.answered(index, refusal)
+    def answered(self, packet_id: int, refusal: str) -> str:
+        """Note that the broker has a message, or why it refuses it; returns its topic, empty if not known."""
+        found = self._in_flight.pop(packet_id, None)
+        if found is None:
+            return ""
+        telling, index = found
+        telling.answered(index, refusal)
+        return telling.topic(index)
 
     def lost(self) -> None:
         """The connection is gone: nothing of what waits is sent by the next one; its callers try again."""

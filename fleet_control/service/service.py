@@ -15,13 +15,14 @@ import structlog
 
 from fleet_control.api.server import ApiServer, ApiSettings
 from fleet_control.api.webhook import Webhook
-from fleet_control.errors import RegistryError
+from fleet_control.errors import FleetControlError
 from fleet_control.ingest.addresses import BrokerAddress
 from fleet_control.registry.bounded import read_bounded
 from fleet_control.registry.client import RepositoryRegistry
 from fleet_control.registry.keys import MAX_ROOT_BYTES
 from fleet_control.registry.pins import Pins
 from fleet_control.registry.storage import FolderStorage
+from fleet_control.rollouts.baselines import Baselines
 from fleet_control.rollouts.control import RolloutControl, can_go_back
 from fleet_control.rollouts.controller import Controller, Rhythm
 from fleet_control.rollouts.engine import Engine
@@ -32,7 +33,7 @@ from fleet_control.rollouts.gating.source_warehouse import WarehouseSource
 from fleet_control.rollouts.journal import WarehouseJournal
 from fleet_control.rollouts.observer import Observer
 from fleet_control.rollouts.outbox import OutboxPublisher
-from fleet_control.rollouts.ports import CartSighting, Registry
+from fleet_control.rollouts.ports import CartSighting
 from fleet_control.rollouts.rollout import Rollout
 from fleet_control.rollouts.store_sql import open_store
 from fleet_control.service.zones import StoreZones
@@ -85,14 +86,6 @@ def _tell_nobody(_rollout: str, _what: str, _text: str) -> None:
     """Stand for a webhook where there is none."""
 
 
-def _can_go_back(registry: Registry, rollout: Rollout) -> bool:
-    try:
-        return can_go_back(registry, rollout)
-    except RegistryError as error:
-        _log.error("the model repository cannot be asked", why=str(error))
-        return False
-
-
 def now_ms() -> int:
     """Return the time, epoch milliseconds."""
     return time.time_ns() // 1_000_000
@@ -143,12 +136,13 @@ class ControlService:
         if webhook is not None:
             opened.callback(webhook.close)
         self._zones = StoreZones(warehouse)
+        self._baselines = Baselines(lambda rollout: can_go_back(registry, rollout))
         engine = Engine(
             store,
             self._fleet,
             now_ms=now_ms,
             zones=self._zones,
-            can_go_back=lambda rollout: _can_go_back(registry, rollout),
+            can_go_back=self._baselines.can_go_back,
         )
         evidence = WarehouseSource(warehouse)
         observer = Observer(
@@ -208,6 +202,8 @@ class ControlService:
             self._controller.start()
             side = threading.Thread(target=self._side_work, name="control-side", daemon=True)
             side.start()
+            # A thread of its own, which nobody waits for: a repository may take for ever to answer.
+            threading.Thread(target=self._ask_repository, name="control-models", daemon=True).start()
             while not self._stopping.is_set() and not self._fleet.wait_ready(0.2):
                 pass
             if not self._stopping.is_set():
@@ -233,6 +229,15 @@ class ControlService:
                     pass
             except Exception as error:  # noqa: BLE001  # charts may wait, rollouts may not
                 _log.warning("the warehouse is behind; trying again", why=str(error))
+            self._stopping.wait(self._settings.rhythm.observe_s)
+
+    def _ask_repository(self) -> None:
+        """Know whether rollouts could go back, before one has to."""
+        while not self._stopping.is_set():
+            try:
+                self._baselines.refresh(self._store.heads(open_only=True))
+            except FleetControlError as error:
+                _log.warning("not known whether rollouts could go back", why=str(error))
             self._stopping.wait(self._settings.rhythm.observe_s)
 
     def _pin(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, func, insert, inspect, select
+from sqlalchemy import Connection, func, insert, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fleet_control.errors import StoreError
@@ -28,7 +28,7 @@ def open_store(address: str, now_ms: Callable[[], int]) -> SqlRolloutStore:
     engine = make_engine(url)
     try:
         with engine.begin() as connection:
-            _prepare(connection)
+            _prepare(connection, now_ms())
     except SQLAlchemyError as error:
         engine.dispose()
         raise StoreError(f"{shown(url)}: {reason(error)}") from error
@@ -38,7 +38,7 @@ def open_store(address: str, now_ms: Callable[[], int]) -> SqlRolloutStore:
     return SqlRolloutStore(engine, now_ms)
 
 
-def _prepare(connection: Connection) -> None:
+def _prepare(connection: Connection, now_ms: int) -> None:
     if connection.dialect.name == "postgresql":
         # Of two controllers that start at once on an empty database, one makes the tables.
         connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
@@ -48,10 +48,26 @@ def _prepare(connection: Connection) -> None:
             raise StoreError(f"tables of another program are in the way: {', '.join(strange)}")
         tables.metadata.create_all(connection)
         connection.execute(insert(tables.schema).values(version=tables.SCHEMA_VERSION))
+        _number_from(connection, max(1, now_ms))
         return
     found = connection.execute(select(tables.schema.c.version)).scalar()
     if found != tables.SCHEMA_VERSION:
         raise StoreError(
             f"the database of rollouts is of version {found}, and this program knows "
             f"{tables.SCHEMA_VERSION}: update the program"
+        )
+
+
+def _number_from(connection: Connection, first: int) -> None:
+    """Let the outbox count from the time at which the database is made.
+
+    Carts ignore generations below the highest that they have seen: orders of a new database in place of one
+    that was lost would else be ignored in silence, for as long as the lost one had told them.
+    """
+    name = tables.outbox.name
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.setval(func.pg_get_serial_sequence(name, "id"), first)))
+    else:
+        connection.execute(
+            text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :seq)"), {"name": name, "seq": first}
         )

@@ -198,7 +198,18 @@ class SqlRolloutStore:
         with self._writes() as connection:
             rest = iter(ids)
             while chunk := list(islice(rest, NAMES)):
+                writing.keep_orders(connection, chunk)
                 connection.execute(delete(tables.outbox).where(tables.outbox.c.id.in_(chunk)))
+
+    def orders(self) -> tuple[OutboxEntry, ...]:
+        """Return the newest order that each cart was told."""
+        with self._reads() as connection:
+            return tuple(
+                OutboxEntry(
+                    row.id, row.rollout_id, codec.decode_cart_order(row.effect), row.manifest, row.at_ms
+                )
+                for row in connection.execute(select(tables.orders))
+            )
 
     def acquire(self, name: str, owner: str, ttl_s: float) -> Lease | None:
         """Take or renew a lease; a new holder gets a higher token. Who waits for it holds up no writer."""

@@ -113,6 +113,18 @@ outbox = Table(
     sqlite_autoincrement=True,
 )
 
+# The newest order of each cart that was told: what a broker may have lost.
+orders = Table(
+    "rollout_orders",
+    metadata,
+    Column("cart", String(65), primary_key=True),
+    Column("id", BigInteger, nullable=False),
+    Column("rollout_id", String(64), _of_rollout(), nullable=False),
+    Column("effect", Text, nullable=False),
+    Column("manifest", String(64), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
 leases = Table(
     "rollout_leases",
     metadata,

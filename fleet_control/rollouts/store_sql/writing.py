@@ -201,6 +201,27 @@ def _write_outbox(connection: Connection, change: Change) -> None:
         connection.execute(insert(tables.outbox), rows)
 
 
+def keep_orders(connection: Connection, ids: Sequence[int]) -> None:
+    """Keep the newest order of each cart among entries of the outbox that were told."""
+    table = tables.outbox
+    query = select(table).where(table.c.id.in_(ids), table.c.kind == codec.CART_ORDER)
+    newest = {}
+    for row in connection.execute(query.order_by(table.c.id)).mappings():
+        cart = codec.decode_cart_order(row["effect"])
+        newest[f"{cart.store}/{cart.cart}"] = row
+    if not newest:
+        return
+    made = _insert(connection, tables.orders)
+    columns = ("id", "rollout_id", "effect", "manifest", "at_ms")
+    upsert = made.on_conflict_do_update(
+        index_elements=["cart"],
+        set_={name: made.excluded[name] for name in columns},
+        where=tables.orders.c.id < made.excluded.id,
+    )
+    rows = [{"cart": cart, **{name: row[name] for name in columns}} for cart, row in newest.items()]
+    connection.execute(upsert, rows)
+
+
 def _write_log(connection: Connection, change: Change) -> None:
     """Write entries last: positions are in the order in which transactions end."""
     if not change.events:

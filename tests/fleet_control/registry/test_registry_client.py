@@ -1,9 +1,10 @@
 """What rollouts see of the repository is what carts would get; and the commands that fill it."""
 
 import re
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,29 @@ def served(folder: Path) -> Iterator[str]:
     finally:
         server.stop()
         thread.join()
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """Listen where every answer is an endless header, a byte at a time."""
+    over = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.02):
+                connection.sendall(b"X")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 class Commands:
@@ -98,6 +122,17 @@ def test_what_nobody_signed_is_an_error(commands: Commands, tmp_path: Path) -> N
         with pytest.raises(RegistryError, match="would refuse"):
             registry.models()
         assert not registry.fetchable("0" * 16)
+
+
+def test_a_server_that_drips_keeps_nobody(commands: Commands) -> None:
+    """Its header never ends, and each byte of it comes in time: whoever asks is told that nothing came."""
+    with (
+        dripping() as url,
+        RepositoryRegistry(url, commands.root, lists_s=0.5) as registry,
+    ):
+        for ask in (registry.models, lambda: registry.fetchable("0" * 16)):
+            with pytest.raises(RegistryError, match="has not answered"):
+                ask()
 
 
 def test_a_server_that_is_away_is_an_error(commands: Commands) -> None:

@@ -197,18 +197,18 @@ def test_orders_that_a_broker_lost_or_that_somebody_made_old_are_told_again(
     )
     assert fleet.tell([(where, new)], 20) == 1
     cart.publish(f"fleet/v1/{where}/desired", encode_order(old), retain=True)
-    eventually(lambda: fleet.overwritten(9) == ((where, new),))
+    eventually(lambda: fleet.missing(9) == ((where, new),))
     scene = Scene()
     publisher = OutboxPublisher(scene.store, fleet, now_ms=lambda: scene.now_ms)
     publisher.run_once()
-    eventually(lambda: fleet.overwritten(9) == ())
+    eventually(lambda: fleet.missing(9) == ())
     mosquitto.kill()
     eventually(lambda: not fleet.is_ready())
     mosquitto.start()
-    eventually(lambda: fleet.overwritten(9) == ((where, new),))
+    eventually(lambda: fleet.missing(9) == ((where, new),))
     scene.now_ms += 1_000
     publisher.run_once()
-    eventually(lambda: fleet.overwritten(9) == ())
+    eventually(lambda: fleet.missing(9) == ())
 
 
 def test_a_whole_fleet_is_known_before_it_is_ready_and_none_of_it_earlier(

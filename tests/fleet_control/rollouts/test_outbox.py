@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fleet_control.errors import BrokerUnreachableError
+from fleet_control.errors import BrokerRefusedError, BrokerUnreachableError
 from fleet_control.rollouts import outbox
 from fleet_control.rollouts.fleet_memory import MemoryFleet
 from fleet_control.rollouts.outbox import CHUNK, PERMIT_TTL_S
@@ -146,3 +146,54 @@ def test_people_hear_also_while_the_broker_is_away_and_once() -> None:
     scene.publisher.run_once()
     assert fleet.permits()["autumn"].state == "running"
     assert len(heard) == len(set(heard))
+
+
+def test_a_controller_that_comes_after_a_power_cut_tells_again_what_the_broker_lost() -> None:
+    """Broker and controller were on one machine: the database knows the newest order of each cart."""
+    scene = scene_on(MemoryFleet(sightings(2, 8)))
+    scene.create(stages=[{"name": "all", "percent": 100}])
+    scene.arm()
+    scene.turn(2)
+    before = dict(scene.fleet.desired)
+    assert len(before) == 16
+    scene.fleet = MemoryFleet(sightings(2, 8))
+    scene.build()
+    scene.publisher.begin()
+    scene.publisher.run_once()
+    assert scene.fleet.desired == before
+    assert [permit.state for permit in scene.fleet.permits().values()] == ["running"]
+
+
+class Prejudiced(MemoryFleet):
+    """A broker that takes no orders for one cart."""
+
+    unwelcome = "s001/s001-c01"
+
+    def tell(self, orders: Orders, timeout_s: float) -> int:
+        """Refuse a chunk that holds it."""
+        for index, order in enumerate(orders):
+            if not isinstance(order, Permit) and order[0] == self.unwelcome:
+                if not index:
+                    raise BrokerRefusedError("mqtt://here:1", "not authorized")
+                return super().tell(orders[:index], timeout_s)
+        return super().tell(orders, timeout_s)
+
+
+def test_one_order_that_is_refused_holds_no_other_repair_up() -> None:
+    """The others are back at once, and the refused one is not tried every second."""
+    scene = scene_on(MemoryFleet(sightings(2, 8)))
+    scene.create(stages=[{"name": "all", "percent": 100}])
+    scene.arm()
+    scene.turn(2)
+    fleet = Prejudiced(sightings(2, 8))
+    scene.fleet = fleet
+    scene.build()
+    scene.publisher.begin()
+    for _ in range(3):
+        scene.now_ms += 1_000
+        scene.publisher.run_once()
+    assert len(fleet.desired) == 15
+    told = len(fleet.told)
+    scene.now_ms += 1_000
+    scene.publisher.run_once()
+    assert len(fleet.told) == told

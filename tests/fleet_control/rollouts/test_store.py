@@ -20,7 +20,7 @@ from fleet_control.rollouts.ports import Change, CommandRecord, RolloutStore
 from fleet_control.rollouts.reducer import create
 from fleet_control.rollouts.rollout import TellCart, TellPermit
 from fleet_control.rollouts.states import Action, CartStatus, DeviceState, Role, Verdict
-from tests.fleet_control.rollouts.conftest import Opener
+from tests.fleet_control.rollouts.conftest import Opener, now_ms
 from tests.fleet_control.rollouts.worlds import BASELINE, MANIFESTS, MODEL, candidates, plan, says
 
 FIRST, SECOND = "s001-c01", "s001-c02"
@@ -299,6 +299,29 @@ def test_of_two_starts_at_once_one_is_told_which_carts_are_taken(database: Opene
 def test_what_was_told_is_forgotten_whatever_its_number(store: RolloutStore) -> None:
     """Also what is told twice, and more numbers than one statement takes."""
     started(store)
-    store.told(range(100_000))
-    store.told([1])
+    first = store.outbox()[0].id
+    store.told(range(first - 50_000, first + 50_000))
+    store.told([first])
     assert store.outbox() == ()
+
+
+def test_the_newest_order_of_each_cart_is_kept_after_it_was_told(store: RolloutStore) -> None:
+    """So a controller that comes after this one knows what a broker should hold."""
+    loaded = started(store)
+    happens(store, loaded, events.RollbackStarted(at_ms=9, actor="olga"))
+    happens(store, loaded, events.CartsRecalled(at_ms=10, carts=(FIRST,)))
+    waiting = [entry for entry in store.outbox() if isinstance(entry.effect, TellCart)]
+    assert store.orders() == ()
+    store.told([entry.id for entry in waiting])
+    newest = {entry.effect.cart: entry for entry in waiting if isinstance(entry.effect, TellCart)}
+    assert len(newest) == 2 < len(waiting)
+    assert set(store.orders()) == set(newest.values())
+    # Told again by somebody who was slow: what is newer stays.
+    store.told([waiting[0].id])
+    assert set(store.orders()) == set(newest.values())
+
+
+def test_a_new_database_counts_from_its_time_on(store: RolloutStore) -> None:
+    """Carts ignore generations below those of a database that was lost."""
+    started(store)
+    assert min(entry.id for entry in store.outbox()) > now_ms()
