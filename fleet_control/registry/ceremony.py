@@ -77,7 +77,8 @@ def rotate(
     keys: KeyRing,
     roles: Collection[Role],
     *,
-    counts: Mapping[Role, KeyCount] | None = None,
+    key_count: int | None = None,
+    threshold: int | None = None,
     lost: bool = False,
     now: Callable[[], datetime] = utc_now,
 ) -> int:
@@ -90,7 +91,8 @@ def rotate(
         storage: Of the repository.
         keys: Root keys, and those of the roles.
         roles: Which; none: the root is signed anew with the keys that it has, and holds for longer.
-        counts: Keys of a role from now on, where that changes.
+        key_count: How many keys each of the roles has from now on; None: as many as it had.
+        threshold: How many of them must sign from now on; None: as many as before.
         lost: Old keys of targets, snapshot or timestamp are gone. Between the new root and the new signatures
             (milliseconds, or until this is called again) carts refuse the repository.
         now: The time of day, with its zone.
@@ -99,16 +101,16 @@ def rotate(
         The version of the new root.
 
     Raises:
-        RegistryError: keys are missing, then nothing was written; or something cannot be written.
+        RegistryError: keys are missing or too few for the threshold, and nothing was written; or something
+            cannot be written.
     """
     with storage.lock(LOCK, LOCK_TIMEOUT_S):
         repository = SignedMetadata(storage, keys, now)
         repository.load(any_root=lost)
         _require_keys(repository.root(), keys, roles, lost=lost)
         following = repository.root()
-        for role in roles:
-            old = following.get_delegated_role(role)
-            count = (counts or {}).get(role, KeyCount(len(old.keyids), old.threshold))
+        counts = {role: _count(following, role, key_count, threshold) for role in roles}
+        for role, count in counts.items():
             _replace_keys(following, role, keys.generate(role, count.keys), count.threshold)
         if not lost:
             repository.roots = (repository.root(), following)
@@ -133,6 +135,13 @@ def _require_keys(root: Root, keys: KeyRing, roles: Collection[Role], *, lost: b
         if role == "root" or not lost or role not in roles:
             known = root.get_delegated_role(role)
             keys.require(role, known.keyids, known.threshold)
+
+
+def _count(root: Root, role: Role, keys: int | None, threshold: int | None) -> KeyCount:
+    old = root.get_delegated_role(role)
+    return KeyCount(
+        len(old.keyids) if keys is None else keys, old.threshold if threshold is None else threshold
+    )
 
 
 def _replace_keys(root: Root, role: Role, signers: Mapping[str, CryptoSigner], threshold: int) -> None:

@@ -9,6 +9,7 @@ Any of the role folders may be missing: root and targets keys stay offline, and 
 timestamps has no others.
 """
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ TRUSTED_ROOT, SETTINGS, RETIRED = "trusted-root.json", "settings.json", "retired
 PASSPHRASE_ENV, ONLINE_PASSPHRASE_ENV = "CARTWRIGHT_KEYS_PASSPHRASE", "CARTWRIGHT_ONLINE_KEYS_PASSPHRASE"
 # A root has 5 kB; more is something else and is not read.
 MAX_ROOT_BYTES = 512_000
+# As OpenSSL has it.
+MAX_PASSPHRASE_BYTES = 1_023
 
 
 def passphrase_env(role: Role) -> str:
@@ -45,10 +48,17 @@ class Passphrases:
     Attributes:
         offline: Of root and targets keys.
         online: Of snapshot and timestamp keys.
+
+    Raises:
+        RegistryError: one is longer than OpenSSL takes.
     """
 
     offline: bytes | None = None
     online: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if any(len(one or b"") > MAX_PASSPHRASE_BYTES for one in (self.offline, self.online)):
+            raise RegistryError(f"a passphrase has more than {MAX_PASSPHRASE_BYTES} bytes")
 
     def __repr__(self) -> str:
         return "Passphrases(...)"
@@ -62,7 +72,7 @@ def read_passphrases(environment: Mapping[str, str]) -> Passphrases:
     """Take passphrases from the environment or from the files that it names.
 
     Raises:
-        RegistryError: a file cannot be read, or a passphrase is empty.
+        RegistryError: a file cannot be read, or a passphrase is empty or too long.
     """
     return Passphrases(
         _passphrase(environment, PASSPHRASE_ENV), _passphrase(environment, ONLINE_PASSPHRASE_ENV)
@@ -72,7 +82,7 @@ def read_passphrases(environment: Mapping[str, str]) -> Passphrases:
 def _passphrase(environment: Mapping[str, str], variable: str) -> bytes | None:
     content: bytes | None = None
     if variable in environment:
-        content = environment[variable].encode()
+        content = os.fsencode(environment[variable])
     elif path := environment.get(f"{variable}_FILE"):
         content = read_bounded(Path(path), MAX_KEY_BYTES).strip(b"\r\n")
     if content == b"":

@@ -67,10 +67,11 @@ class Publisher:
         """Publish a model; one that is there already gets new metadata, and files where they changed.
 
         Raises:
-            RegistryError: another manifest has this digest, keys are missing, or files cannot be written.
+            RegistryError: another manifest has this digest, the root has expired, keys are missing, or files
+                cannot be written.
         """
         digest = model.manifest.digest
-        with self._repository() as repository:
+        with self._believed() as repository:
             known = catalogue.of_model(repository.targets().targets, digest)
             self._same_manifest(repository.targets().targets, model)
             targets = catalogue.targets_of(model, self._now_ms())
@@ -89,9 +90,9 @@ class Publisher:
         """Publish new metadata for a model as it is: how a rollback names an older model.
 
         Raises:
-            RegistryError: it is not there, a file of it is damaged, or keys are missing.
+            RegistryError: it is not there or damaged, the root has expired, or keys are missing.
         """
-        with self._repository() as repository:
+        with self._believed() as repository:
             with repository.edit_targets() as signed:
                 self._whole(self._of_model(signed.targets, digest))
                 catalogue.republish(signed.targets, digest, self._now_ms())
@@ -102,10 +103,10 @@ class Publisher:
         """Take a model away.
 
         Raises:
-            RegistryError: it is not there, or it is pinned.
+            RegistryError: it is not there, it is pinned, or the root has expired.
         """
         # Pins last: who pins should not wait until another publisher is done.
-        with self._repository() as repository, self._storage.lock(pins.LOCK, pins.LOCK_TIMEOUT_S):
+        with self._believed() as repository, self._storage.lock(pins.LOCK, pins.LOCK_TIMEOUT_S):
             if holders := pins.Pins(self._storage).holders(digest):
                 raise RegistryError(f"model {digest} is needed by {', '.join(holders)}")
             with repository.edit_targets() as signed:
@@ -155,6 +156,18 @@ class Publisher:
         with self._storage.lock(LOCK, LOCK_TIMEOUT_S):
             repository = SignedMetadata(self._storage, self._keys, self._now)
             repository.load()
+            yield repository
+
+    @contextmanager
+    def _believed(self) -> Iterator[SignedMetadata]:
+        """Open the repository to add to it, if carts believe its root; all else is signed anew by that."""
+        with self._repository() as repository:
+            root = repository.root()
+            if root.is_expired(self._now()):
+                raise RegistryError(
+                    f"the root expired at {root.expires:%Y-%m-%d %H:%M} UTC, and carts would take nothing: "
+                    "`cartwright models renew-root` first"
+                )
             yield repository
 
     def _go_live(self, repository: SignedMetadata) -> None:

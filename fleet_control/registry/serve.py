@@ -17,9 +17,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from fleet_control.errors import RegistryError
+from fleet_control.registry.storage import existing_repository
 
 # What has a version or a hash in its name never changes; the timestamp may at any moment.
 FOR_EVER, NEVER = "public, max-age=31536000, immutable", "no-cache"
+MAX_PORT = 65_535
 
 
 class _Targets(StaticFiles):
@@ -33,9 +35,16 @@ class _Targets(StaticFiles):
 
 
 def application(folder: Path) -> Starlette:
-    """Return what serves `metadata` and `targets` of a repository, and nothing else of it."""
-    for name in ("metadata", "targets"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    """Return what serves `metadata` and `targets` of a repository, and nothing else of it.
+
+    Raises:
+        RegistryError: there is no repository, or its targets cannot be read.
+    """
+    existing_repository(folder)
+    try:
+        (folder / "targets").mkdir(exist_ok=True)  # before the first model there is none
+    except OSError as error:
+        raise RegistryError(f"{folder / 'targets'}: {error.strerror or error}") from error
 
     def metadata(request: Request) -> Response:
         # Read at once: between asking for its size and reading it, a timestamp may be replaced.
@@ -70,16 +79,14 @@ class RepositoryServer:
         url: Where it is.
 
     Raises:
-        RegistryError: it cannot listen there.
+        RegistryError: there is no repository, or it cannot listen there.
     """
 
     def __init__(self, folder: Path, host: str, port: int) -> None:
-        try:
-            self._socket = socket.create_server((host, port))
-        except OSError as error:
-            raise RegistryError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        served = application(folder)
+        self._socket = _listen(host, port)
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
-        config = uvicorn.Config(application(folder), log_level="warning", access_log=False, lifespan="off")
+        config = uvicorn.Config(served, log_level="warning", access_log=False, lifespan="off")
         self._server = uvicorn.Server(config)
 
     def run(self) -> None:
@@ -90,3 +97,16 @@ class RepositoryServer:
     def stop(self) -> None:
         """Let `run` return soon; any thread may call."""
         self._server.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        if not 0 <= port <= MAX_PORT:
+            raise RegistryError(f"cannot listen on {host}:{port}: ports end at {MAX_PORT}")
+        # Looked up first: `create_server` does not close its socket after an error of the name's encoding.
+        (*_, address), *_ = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)
+        return socket.create_server((str(address[0]), port))
+    except (OSError, UnicodeError) as error:
+        raise RegistryError(
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}"
+        ) from error

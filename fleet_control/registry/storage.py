@@ -158,6 +158,21 @@ class FolderStorage:
                     path.unlink()
 
 
+def existing_repository(folder: Path) -> FolderStorage:
+    """Return the storage of a repository that was begun; a folder whose name was mistyped is not made.
+
+    Raises:
+        RegistryError: there is none.
+    """
+    try:
+        begun = (folder / "metadata").is_dir()
+    except OSError as error:
+        raise _failed(error, folder) from error
+    if not begun:
+        raise RegistryError(f"{folder} is no model repository: it has no metadata/")
+    return FolderStorage(folder)
+
+
 def _write(path: Path, blocks: Iterator[bytes] | list[bytes]) -> None:
     with path.open("xb") as file:
         for block in blocks:

@@ -334,7 +334,7 @@ def test_a_root_key_alone_rotates_nothing_where_two_must_sign(tmp_path: Path) ->
         rotate(world.storage, KeyRing([tmp_path / "keys", sticks[0]]), ["root"], now=world.now)
 
     ring = KeyRing([tmp_path / "keys", *sticks[1:]])
-    assert rotate(world.storage, ring, ["root"], counts={"root": KeyCount(5, 3)}, now=world.now) == 2
+    assert rotate(world.storage, ring, ["root"], key_count=5, threshold=3, now=world.now) == 2
     md: Metadata[Any] = Metadata.from_bytes(world.metadata("2.root.json"))
     assert md.signed.roles["root"].threshold == 3
     assert len(md.signed.roles["root"].keyids) == 5

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from demo.cli import main
 from fleet_control.errors import RegistryError
 from fleet_control.registry.client import RepositoryRegistry
 from fleet_control.registry.keys import KeyRing
@@ -19,6 +18,7 @@ from fleet_control.registry.publisher import Publisher
 from fleet_control.registry.serve import RepositoryServer
 from fleet_control.registry.storage import FolderStorage
 from fleet_control.rollouts.ports import PublishedModel, Registry
+from tests.fleet_control.registry.commands import Commands
 from tests.repositories import SHIPPED, write_model
 
 
@@ -56,31 +56,6 @@ def dripping() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         over.set()
         listener.shutdown(socket.SHUT_RDWR)
-
-
-class Commands:
-    """The command line, on one repository."""
-
-    def __init__(self, folder: Path) -> None:
-        self.repository, self.keys = folder / "repository", folder / "keys"
-
-    def run(self, action: str, *arguments: object) -> int:
-        """Run one."""
-        where = ("--repository", self.repository) if action != "init" else (self.repository,)
-        return main([str(part) for part in ("models", action, *arguments, *where, "--keys", self.keys)])
-
-    @property
-    def root(self) -> bytes:
-        """What carts trust."""
-        return (self.keys / "trusted-root.json").read_bytes()
-
-
-@pytest.fixture
-def commands(tmp_path: Path) -> Commands:
-    """A new repository, begun from the command line."""
-    commands = Commands(tmp_path)
-    assert commands.run("init", "--root-keys", 3, "--root-threshold", 2) == 0
-    return commands
 
 
 @pytest.mark.parametrize("over_http", [True, False], ids=["http", "folder"])
