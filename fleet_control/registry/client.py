@@ -2,58 +2,35 @@
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    RepositoryError,
+)
 from tuf.api.metadata import Metadata, TargetFile, Targets
-from tuf.ngclient import FetcherInterface, Updater, Urllib3Fetcher
+from tuf.ngclient import FetcherInterface, Updater
 
 from fleet_control.errors import RegistryError
 from fleet_control.registry import catalogue
+from fleet_control.registry.fetching import FolderFetcher, HttpFetcher
 from fleet_control.registry.model import MANIFEST, parse_manifest
 from fleet_control.rollouts.ports import PublishedModel
 
-# Longest wait for the server to answer, or for its next bytes.
-TIMEOUT_S = 10
 # Longest wait for the lists of the repository, however its server drips them. Lower refuses slow lines;
 # higher, and a caller of the API waits for a broken one.
 LISTS_S = 20.0
 # Longest wait for a model that has never been checked: gigabytes, once. Lower refuses large models.
 MODEL_S = 600.0
-READ_BYTES = 400_000
-
 
 T = TypeVar("T")
-
-
-class FolderFetcher(FetcherInterface):
-    """Fetches from a local folder as if it were a server.
-
-    Args:
-        folder: Of the repository.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        path = (self._folder / url).resolve()
-        if not path.is_relative_to(self._folder) or not path.is_file():
-            raise DownloadHTTPError(f"{url} is not there", 404)
-        return self._read(path)
-
-    def _read(self, path: Path) -> Iterator[bytes]:
-        try:
-            with path.open("rb") as file:
-                while block := file.read(READ_BYTES):
-                    yield block
-        except OSError as error:
-            raise DownloadError(f"{path}: {error.strerror or error}") from error
 
 
 class RepositoryRegistry:
@@ -71,8 +48,9 @@ class RepositoryRegistry:
         self._lock = threading.Lock()
         self._cache = tempfile.TemporaryDirectory(prefix="cartwright-registry-")
         self._seen: set[str] = set()
+        self._fetcher: FetcherInterface
         if isinstance(source, str) and source.startswith(("http://", "https://")):
-            self._base, self._fetcher = f"{source.rstrip('/')}/", _http()
+            self._base, self._fetcher = f"{source.rstrip('/')}/", HttpFetcher()
         else:
             self._base, self._fetcher = "", FolderFetcher(Path(source))
 
@@ -144,6 +122,8 @@ class RepositoryRegistry:
         try:
             updater.refresh()
             targets = Metadata[Targets].from_file(str(Path(self._cache.name) / "targets.json"))
+        except DownloadLengthMismatchError as error:
+            raise RegistryError(f"the model repository sends more than carts would take: {error}") from error
         except (DownloadError, OSError) as error:
             raise RegistryError(f"the model repository does not answer: {error}") from error
         return targets.signed.targets
@@ -208,7 +188,3 @@ def within(timeout_s: float, work: Callable[[], T]) -> T:
         return done.result(timeout_s)
     except FutureTimeoutError as error:
         raise RegistryError(f"the model repository has not answered for {timeout_s:.0f} s") from error
-
-
-def _http() -> FetcherInterface:
-    return Urllib3Fetcher(socket_timeout=TIMEOUT_S, app_user_agent="cartwright")

@@ -62,10 +62,12 @@ def test_each_command_looks_where_the_keys_are(
     commands: Commands, tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
 ) -> None:
     """Keys that were moved into the repository later are refused too."""
-    model = {"publish": [write_model(tmp_path / "model", 1)], "republish": ["0" * 16], "retire": ["0" * 16]}
+    folder = write_model(tmp_path / "model", 1)
+    model: dict[str, object] = {"publish": folder, "republish": "0" * 16, "retire": "0" * 16}
+    arguments = [model[action]] if action in model else []
     commands.keys = commands.keys.rename(commands.repository / "targets")
 
-    assert commands.run(action, *model.get(action, [])) == 1
+    assert commands.run(action, *arguments) == 1
     assert "keep keys apart" in capsys.readouterr().err
 
 
@@ -173,7 +175,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(commands: Commands) -> None:
     ) as listing:
         os.close(writer)
 
-        assert listing.communicate(timeout=60) == (None, "")
+        assert listing.communicate(timeout=60)[1] == ""
     assert listing.returncode == 141
 
 
