@@ -19,10 +19,10 @@ from fleet_agent.activation.store import ModelStore, StoredModel, read_offer
 from fleet_agent.clock_simulated import SimulatedClock
 from fleet_agent.updates.repository import TufRepository
 from fleet_control.registry.ceremony import KeyCount, initialise
-from fleet_control.registry.keys import KeyRing, Role
+from fleet_control.registry.keys import KeyRing
 from fleet_control.registry.model import read_model
 from fleet_control.registry.publisher import Publisher
-from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.settings import RegistrySettings, Role
 from fleet_control.registry.storage import FolderStorage
 from fleet_control.rollouts.ports import PublishedModel
 from tests.fleet_agent.activation.models import KEY, TRUSTED

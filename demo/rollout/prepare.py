@@ -14,10 +14,10 @@ from demo.logs import log_to_stderr
 from fleet_control.api.tokens import create_token
 from fleet_control.errors import FleetControlError
 from fleet_control.registry.ceremony import KeyCount, initialise
-from fleet_control.registry.keys import ROLES, KeyRing
+from fleet_control.registry.keys import KeyRing
 from fleet_control.registry.model import read_model
 from fleet_control.registry.publisher import Publisher
-from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.settings import ROLES, RegistrySettings
 from fleet_control.registry.storage import FolderStorage
 from fleet_control.rollouts.states import Role
 

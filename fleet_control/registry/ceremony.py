@@ -8,11 +8,14 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Root
 
 from fleet_control.errors import RegistryError
-from fleet_control.registry.keys import KeyRing, Role
+from fleet_control.registry.keys import KeyRing
 from fleet_control.registry.publisher import LOCK, LOCK_TIMEOUT_S
-from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.settings import RegistrySettings, Role
 from fleet_control.registry.signed import SignedMetadata, utc_now
 from fleet_control.registry.storage import Storage
+
+# Nobody brings as many together. More makes a root that carts find too large.
+MAX_KEYS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class KeyCount:
     def __post_init__(self) -> None:
         if not 1 <= self.threshold <= self.keys:
             raise RegistryError(f"{self.threshold} of {self.keys} keys cannot sign")
+        if self.keys > MAX_KEYS:
+            raise RegistryError(f"{self.keys} keys are more than {MAX_KEYS}")
 
 
 def initialise(
@@ -57,7 +62,12 @@ def initialise(
     """
     with storage.lock(LOCK, LOCK_TIMEOUT_S):
         if storage.names("metadata"):
-            raise RegistryError("there is metadata already; after an interrupted init, delete both folders")
+            raise RegistryError(
+                "there is a repository already; only if its init was interrupted, and no cart trusts it, "
+                "delete its folder and that of its keys, and begin anew"
+            )
+        for role in counts:
+            keys.refuse_clear(role)
         keys.found(settings)
         repository = SignedMetadata(storage, keys, now)
         with repository.edit_root() as root:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from fleet_control.errors import RegistryError
 from fleet_control.registry.ceremony import KeyCount, initialise, rotate
 from fleet_control.registry.cli_parser import parser
-from fleet_control.registry.keys import KeyRing, Role, read_passphrases
+from fleet_control.registry.keys import KeyRing
 from fleet_control.registry.model import read_model
+from fleet_control.registry.passphrases import read_passphrases
 from fleet_control.registry.pins import Pins
 from fleet_control.registry.publisher import Expiry, Publisher
 from fleet_control.registry.serve import RepositoryServer
-from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.settings import RegistrySettings, Role
 from fleet_control.registry.signed import utc_now
 from fleet_control.registry.storage import FolderStorage, existing_repository
 from fleet_control.rollouts.ports import PublishedModel

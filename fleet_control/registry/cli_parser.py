@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from fleet_control.registry.keys import ONLINE_PASSPHRASE_ENV, PASSPHRASE_ENV, ROLES
-from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.passphrases import ONLINE_PASSPHRASE_ENV, PASSPHRASE_ENV
+from fleet_control.registry.settings import ROLES, RegistrySettings
 
 _EPILOG = f"""\
 Keys are encrypted if {PASSPHRASE_ENV} (root and targets) or

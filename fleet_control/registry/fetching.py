@@ -1,12 +1,18 @@
 """Fetching from a repository whose server is believed by nobody: it may send without end, on purpose."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urljoin
 
 import urllib3
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    SlowRetrievalError,
+)
 from tuf.ngclient import FetcherInterface, Urllib3Fetcher
 
 from fleet_control.registry.signed import MAX_METADATA_BYTES
@@ -34,8 +40,17 @@ class BoundedFetcher(FetcherInterface):
         Raises:
             DownloadError: it cannot be had, or is longer.
         """
-        content: bytes = super().download_bytes(url, min(max_length, MAX_METADATA_BYTES))
-        return content
+        most_bytes = min(max_length, MAX_METADATA_BYTES)
+        content = bytearray()
+        with closing(self._fetched(url)) as pieces:
+            for piece in pieces:
+                content += piece
+                if len(content) > most_bytes:
+                    raise DownloadLengthMismatchError(f"{url} has more than {most_bytes} bytes")
+        return bytes(content)
+
+    def _fetched(self, url: str) -> Generator[bytes, None, None]:
+        yield from self.fetch(url)
 
 
 class FolderFetcher(BoundedFetcher):

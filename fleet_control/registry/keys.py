@@ -9,11 +9,8 @@ Any of the role folders may be missing: root and targets keys stay offline, and 
 timestamps has no others.
 """
 
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,72 +19,14 @@ from securesystemslib.signer import CryptoSigner
 from fleet_control.errors import RegistryError
 from fleet_control.registry.bounded import read_bounded
 from fleet_control.registry.key_files import MAX_KEY_BYTES, is_encrypted, load_signer, pem, write_private
-from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.passphrases import Passphrases, passphrase_env
+from fleet_control.registry.settings import RegistrySettings, Role
 
-Role = Literal["root", "targets", "snapshot", "timestamp"]
-ROLES: tuple[Role, ...] = get_args(Role)
-ONLINE_ROLES: tuple[Role, ...] = ("snapshot", "timestamp")
 TRUSTED_ROOT, SETTINGS, RETIRED = "trusted-root.json", "settings.json", "retired"
-# The environment variables of passphrases; with `_FILE` behind, each names a file instead.
-PASSPHRASE_ENV, ONLINE_PASSPHRASE_ENV = "CARTWRIGHT_KEYS_PASSPHRASE", "CARTWRIGHT_ONLINE_KEYS_PASSPHRASE"
+# Of 64 in a key's id: as many as people compare. Fewer might be those of two keys.
+ID_CHARACTERS = 16
 # A root has 5 kB; more is something else and is not read.
 MAX_ROOT_BYTES = 512_000
-# As OpenSSL has it.
-MAX_PASSPHRASE_BYTES = 1_023
-
-
-def passphrase_env(role: Role) -> str:
-    """Return which variable holds the passphrase of a role's keys."""
-    return ONLINE_PASSPHRASE_ENV if role in ONLINE_ROLES else PASSPHRASE_ENV
-
-
-@dataclass(frozen=True, slots=True)
-class Passphrases:
-    """What opens encrypted keys; None: keys are not encrypted.
-
-    Attributes:
-        offline: Of root and targets keys.
-        online: Of snapshot and timestamp keys.
-
-    Raises:
-        RegistryError: one is longer than OpenSSL takes.
-    """
-
-    offline: bytes | None = None
-    online: bytes | None = None
-
-    def __post_init__(self) -> None:
-        if any(len(one or b"") > MAX_PASSPHRASE_BYTES for one in (self.offline, self.online)):
-            raise RegistryError(f"a passphrase has more than {MAX_PASSPHRASE_BYTES} bytes")
-
-    def __repr__(self) -> str:
-        return "Passphrases(...)"
-
-    def of(self, role: Role) -> bytes | None:
-        """Return that of a role's keys."""
-        return self.online if role in ONLINE_ROLES else self.offline
-
-
-def read_passphrases(environment: Mapping[str, str]) -> Passphrases:
-    """Take passphrases from the environment or from the files that it names.
-
-    Raises:
-        RegistryError: a file cannot be read, or a passphrase is empty or too long.
-    """
-    return Passphrases(
-        _passphrase(environment, PASSPHRASE_ENV), _passphrase(environment, ONLINE_PASSPHRASE_ENV)
-    )
-
-
-def _passphrase(environment: Mapping[str, str], variable: str) -> bytes | None:
-    content: bytes | None = None
-    if variable in environment:
-        content = os.fsencode(environment[variable])
-    elif path := environment.get(f"{variable}_FILE"):
-        content = read_bounded(Path(path), MAX_KEY_BYTES).strip(b"\r\n")
-    if content == b"":
-        raise RegistryError(f"the passphrase of {variable} is empty")
-    return content
 
 
 class KeyRing:
@@ -132,7 +71,7 @@ class KeyRing:
         Raises:
             RegistryError: a key cannot be read or opened, or others may read it too.
         """
-        paths = (path for path in self._files(role) if wanted is None or path.stem in wanted)
+        paths = (path for path in self.files(role) if wanted is None or path.stem in wanted)
         signers = [load_signer(path, self._passphrases.of(role), passphrase_env(role)) for path in paths]
         return {
             signer.public_key.keyid: signer
@@ -146,9 +85,17 @@ class KeyRing:
         Raises:
             RegistryError: they are not, or one cannot be read or opened.
         """
-        found = len(self.signers(role, keyids))
-        if found < threshold:
-            raise RegistryError(f"too few keys of {role} are at hand: {found} of {threshold}")
+        if len(self.signers(role, keyids)) < threshold:
+            raise self.too_few(role, keyids, threshold)
+
+    def too_few(self, role: Role, keyids: Collection[str], threshold: int) -> RegistryError:
+        """Return what says which keys must sign, and which are at hand instead."""
+        at_hand = {path.stem for path in self.files(role)}
+        return RegistryError(
+            f"too few keys of {role} are at hand: {len(at_hand & set(keyids))} of {threshold}; "
+            f"wanted: {threshold} of {_short(keyids)}; "
+            f"found in {', '.join(map(str, self._folders))}: {_short(at_hand) or 'none'}"
+        )
 
     def refuse_clear(self, role: Role) -> None:
         """Check that a new key of a role would be encrypted if those at hand are.
@@ -158,7 +105,7 @@ class KeyRing:
         """
         if self._passphrases.of(role) is not None:
             return
-        for path in self._files(role):
+        for path in self.files(role):
             if is_encrypted(path):
                 raise RegistryError(
                     f"{path} is encrypted, and a new key would not be: set {passphrase_env(role)}, "
@@ -206,7 +153,7 @@ class KeyRing:
         Raises:
             RegistryError: they cannot be moved.
         """
-        for path in tuple(self._files(role)):
+        for path in self.files(role):
             if path.stem not in keep:
                 aside = path.parents[1] / RETIRED / role / path.name
                 try:
@@ -215,11 +162,22 @@ class KeyRing:
                 except OSError as error:
                     raise RegistryError(f"{path}: {error.strerror or error}") from error
 
-    def _files(self, role: Role) -> Iterator[Path]:
-        return (path for folder in self._folders for path in sorted((folder / role).glob("*.pem")))
+    def files(self, role: Role) -> tuple[Path, ...]:
+        """Return where the keys of a role lie."""
+        return tuple(path for folder in self._folders for path in sorted((folder / role).glob("*.pem")))
+
+    def retired(self, role: Role) -> tuple[Path, ...]:
+        """Return where keys of a role lie that were rotated out."""
+        asides = (folder / RETIRED / role for folder in self._folders)
+        return tuple(path for aside in asides for path in sorted(aside.glob("*.pem")))
 
     def _first(self, name: str) -> Path:
         for folder in self._folders:
             if (folder / name).is_file():
                 return folder / name
         raise RegistryError(f"none of {', '.join(map(str, self._folders))} holds {name}")
+
+
+def _short(keyids: Iterable[str]) -> str:
+    """Return key ids as people compare them."""
+    return ", ".join(f"{keyid[:ID_CHARACTERS]}…" for keyid in sorted(keyids))

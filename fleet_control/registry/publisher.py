@@ -14,8 +14,9 @@ from tuf.api.metadata import TargetFile
 
 from fleet_control.errors import RegistryError
 from fleet_control.registry import catalogue, pins
-from fleet_control.registry.keys import ROLES, KeyRing
+from fleet_control.registry.keys import KeyRing
 from fleet_control.registry.model import ModelFolder
+from fleet_control.registry.settings import ONLINE_ROLES, ROLES
 from fleet_control.registry.signed import SignedMetadata, utc_now
 from fleet_control.registry.storage import Storage
 from fleet_control.rollouts.ports import PublishedModel
@@ -72,17 +73,19 @@ class Publisher:
         """
         digest = model.manifest.digest
         with self._believed() as repository:
-            known = catalogue.of_model(repository.targets().targets, digest)
-            self._same_manifest(repository.targets().targets, model)
+            md = repository.open("targets")
+            self._same_manifest(md.signed.targets, model)
             targets = catalogue.targets_of(model, self._now_ms())
+            for name in catalogue.of_model(md.signed.targets, digest):
+                del md.signed.targets[catalogue.target_path(digest, name)]
+            md.signed.targets.update({target.path: target for target in targets})
+            # The list may be too long: before a file is copied for it.
+            content = repository.sealed("targets", md)
             for file, target in zip(model.files, targets, strict=True):
                 name = catalogue.file_name(target)
                 if self._storage.sha256(name) != file.sha256:
                     self._storage.copy_in(model.directory / file.name, name, file.sha256)
-            with repository.edit_targets() as signed:
-                for name in known:
-                    del signed.targets[catalogue.target_path(digest, name)]
-                signed.targets.update({target.path: target for target in targets})
+            repository.put("targets", md, content)
             self._go_live(repository)
             return catalogue.published_model(repository.targets().targets, digest)
 
@@ -132,11 +135,12 @@ class Publisher:
             due = {
                 role: force
                 or repository.open(role).signed.expires - now < RENEWED_SHARE * settings.life(role)
-                for role in ("snapshot", "timestamp")
+                for role in ONLINE_ROLES
             }
-            if due["snapshot"]:
-                repository.do_snapshot(force=True)
             if any(due.values()):
+                repository.require(*(ONLINE_ROLES if due["snapshot"] else ("timestamp",)))
+                if due["snapshot"]:
+                    repository.do_snapshot(force=True)
                 repository.do_timestamp(force=True)
                 self._prune(repository)
             return _expiries(repository)
@@ -160,7 +164,7 @@ class Publisher:
 
     @contextmanager
     def _believed(self) -> Iterator[SignedMetadata]:
-        """Open the repository to add to it, if carts believe its root; all else is signed anew by that."""
+        """Open the repository to change it, if that can be finished and carts believe its root."""
         with self._repository() as repository:
             root = repository.root()
             if root.is_expired(self._now()):
@@ -168,6 +172,7 @@ class Publisher:
                     f"the root expired at {root.expires:%Y-%m-%d %H:%M} UTC, and carts would take nothing: "
                     "`cartwright models renew-root` first"
                 )
+            repository.require("targets", *ONLINE_ROLES)
             yield repository
 
     def _go_live(self, repository: SignedMetadata) -> None:

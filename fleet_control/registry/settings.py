@@ -1,9 +1,13 @@
 """How long the metadata of each role holds."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
+
+Role = Literal["root", "targets", "snapshot", "timestamp"]
+ROLES: tuple[Role, ...] = get_args(Role)
+ONLINE_ROLES: tuple[Role, ...] = ("snapshot", "timestamp")
 
 Days = Annotated[float, Meta(gt=0, le=3650)]
 

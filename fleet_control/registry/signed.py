@@ -14,11 +14,15 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timest
 from tuf.repository import Repository
 
 from fleet_control.errors import RegistryError
-from fleet_control.registry.keys import KeyRing, Role
+from fleet_control.registry.keys import KeyRing
+from fleet_control.registry.settings import Role
 from fleet_control.registry.storage import Storage
 
 # As carts take it: a larger answer they refuse.
 MAX_METADATA_BYTES = 16_000_000
+# Of these, for signatures: a rotation signs with old and new keys, 230 bytes each. Less, and a list that was
+# just small enough could stop a rotation half way.
+SIGNATURES_BYTES = 100_000
 
 S = TypeVar("S", Root, Snapshot, Targets, Timestamp)
 FIRST: Mapping[str, Callable[[], Any]] = {
@@ -82,16 +86,41 @@ class SignedMetadata(Repository):
         md.signed.version = 0
         return md
 
+    def require(self, *roles: Role) -> None:
+        """Check that the keys of some roles are at hand, before anything is written.
+
+        Raises:
+            RegistryError: they are not.
+        """
+        for root in self.roots:
+            for role in roles:
+                known = root.get_delegated_role(role)
+                self._keys.require(role, known.keyids, known.threshold)
+
     def close(self, role: str, md: Metadata[Any]) -> None:
         """Sign the next version of a role's metadata and write it.
 
         Raises:
-            RegistryError: there are too few keys, or carts would find it too large; nothing was written.
+            RegistryError: as `sealed`; or it cannot be written.
+        """
+        self.put(role, md, self.sealed(role, md))
+
+    def sealed(self, role: str, md: Metadata[Any]) -> bytes:
+        """Sign the next version of a role's metadata, and write nothing.
+
+        Raises:
+            RegistryError: there are too few keys, or carts would find it too large.
         """
         key_role: Role = role  # type: ignore[assignment]  # there are no delegations
         md.signed.version += 1
         md.signed.expires = (self._now() + self._settings.life(role)).replace(microsecond=0)
         md.signatures.clear()
+        bare_bytes = len(md.to_bytes())
+        if bare_bytes > MAX_METADATA_BYTES - SIGNATURES_BYTES:
+            raise RegistryError(
+                f"the metadata of {role} would have {bare_bytes / 1e6:.1f} MB, and carts take "
+                f"{MAX_METADATA_BYTES / 1e6:g} MB with signatures: retire models first"
+            )
         roots = (*self.roots, md.signed) if isinstance(md.signed, Root) else self.roots
         wanted = {key for root in roots for key in root.get_delegated_role(role).keyids}
         for signer in self._keys.signers(key_role, wanted).values():
@@ -100,13 +129,12 @@ class SignedMetadata(Repository):
             try:
                 root.verify_delegate(role, md.signed_bytes, md.signatures)
             except UnsignedMetadataError as error:
-                raise RegistryError(f"too few keys of {role} are at hand: {error}") from error
-        content = md.to_bytes()
-        if len(content) > MAX_METADATA_BYTES:
-            raise RegistryError(
-                f"the metadata of {role} would have {len(content)} bytes, and carts take "
-                f"{MAX_METADATA_BYTES}: retire models first"
-            )
+                known = root.get_delegated_role(role)
+                raise self._keys.too_few(key_role, known.keyids, known.threshold) from error
+        return md.to_bytes()
+
+    def put(self, role: str, md: Metadata[Any], content: bytes) -> None:
+        """Write what was sealed."""
         self._storage.write(_name(role, md.signed.version), content)
         self._current[role] = content
         if isinstance(md.signed, Root):

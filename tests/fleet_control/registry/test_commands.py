@@ -14,7 +14,7 @@ import urllib3
 
 from demo.cli import main
 from fleet_control.errors import RegistryError
-from fleet_control.registry.keys import PASSPHRASE_ENV, read_passphrases
+from fleet_control.registry.passphrases import PASSPHRASE_ENV, read_passphrases
 from tests.fleet_control.registry.commands import Commands
 from tests.repositories import write_model
 

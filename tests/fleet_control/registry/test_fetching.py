@@ -99,7 +99,7 @@ def test_no_key_lets_a_list_be_endless(commands: Commands) -> None:
 @pytest.mark.parametrize("path", ["/200/endless", "/200/endless/packed"])
 def test_metadata_ends_where_carts_would_end_it(path: str) -> None:
     """Whatever length is asked for, and however small it was packed."""
-    limit = f"maximum allowed length of {MAX_METADATA_BYTES}"
+    limit = f"more than {MAX_METADATA_BYTES} bytes"
     with hostile() as (url, counted), pytest.raises(DownloadError, match=limit):
         HttpFetcher().download_bytes(f"{url}{path}", 10**13)
 

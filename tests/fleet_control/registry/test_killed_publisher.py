@@ -12,10 +12,10 @@ import pytest
 
 from fleet_control.registry.ceremony import KeyCount, initialise
 from fleet_control.registry.client import RepositoryRegistry
-from fleet_control.registry.keys import ROLES, KeyRing
+from fleet_control.registry.keys import KeyRing
 from fleet_control.registry.model import ModelFolder, read_model
 from fleet_control.registry.publisher import Publisher
-from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.settings import ROLES, RegistrySettings
 from fleet_control.registry.storage import FolderStorage
 from tests.repositories import write_model
 

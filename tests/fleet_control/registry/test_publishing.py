@@ -15,18 +15,17 @@ from tuf.api.metadata import Metadata, MetaFile
 from fleet_control.errors import RegistryError
 from fleet_control.registry import signed
 from fleet_control.registry.ceremony import KeyCount, initialise, rotate
-from fleet_control.registry.keys import (
+from fleet_control.registry.keys import KeyRing
+from fleet_control.registry.model import read_model
+from fleet_control.registry.passphrases import (
     ONLINE_PASSPHRASE_ENV,
     PASSPHRASE_ENV,
-    ROLES,
-    KeyRing,
     Passphrases,
     read_passphrases,
 )
-from fleet_control.registry.model import read_model
 from fleet_control.registry.pins import Pins
 from fleet_control.registry.publisher import KEPT_VERSIONS, Publisher
-from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.settings import ROLES, RegistrySettings
 from fleet_control.registry.signed import SignedMetadata
 from fleet_control.registry.storage import FolderStorage
 from fleet_control.rollouts.ports import PublishedModel
@@ -94,7 +93,7 @@ def test_a_list_that_carts_would_not_read_is_not_signed(
 ) -> None:
     """It is told what helps, carts go on with the list that is there, and retiring is possible."""
     first, before = world.publish(1), versions(world)
-    monkeypatch.setattr(signed, "MAX_METADATA_BYTES", len(world.metadata("2.targets.json")) + 100)
+    monkeypatch.setattr(signed, "MAX_METADATA_BYTES", len(world.metadata("2.targets.json")) + signed.SIGNATURES_BYTES)
 
     with pytest.raises(RegistryError, match="retire models"):
         world.publish(2)

@@ -8,8 +8,9 @@ import pytest
 from fleet_control.errors import RegistryError
 from fleet_control.registry.ceremony import KeyCount, initialise, rotate
 from fleet_control.registry.client import RepositoryRegistry
-from fleet_control.registry.keys import ONLINE_PASSPHRASE_ENV, ROLES, KeyRing, Passphrases, Role
-from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.keys import KeyRing
+from fleet_control.registry.passphrases import ONLINE_PASSPHRASE_ENV, Passphrases
+from fleet_control.registry.settings import ROLES, RegistrySettings, Role
 from fleet_control.registry.storage import FolderStorage
 from tests.repositories import World
 

@@ -14,11 +14,11 @@ import requests
 from fleet_control.api.tokens import create_token
 from fleet_control.ingest.transport_mqtt import BulkPublisher
 from fleet_control.registry.ceremony import KeyCount, initialise
-from fleet_control.registry.keys import ROLES, KeyRing
+from fleet_control.registry.keys import KeyRing
 from fleet_control.registry.model import read_model
 from fleet_control.registry.pins import Pins
 from fleet_control.registry.publisher import Publisher
-from fleet_control.registry.settings import RegistrySettings
+from fleet_control.registry.settings import ROLES, RegistrySettings
 from fleet_control.registry.storage import FolderStorage
 from fleet_control.rollouts.states import Role
 from fleet_control.service.service import needed_models
