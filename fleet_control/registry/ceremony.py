@@ -60,14 +60,15 @@ def initialise(
     Raises:
         RegistryError: there is a repository already, or something cannot be written.
     """
+    keys.refuse_used()
+    for role in counts:
+        keys.refuse_clear(role)
     with storage.lock(LOCK, LOCK_TIMEOUT_S):
         if storage.names("metadata"):
             raise RegistryError(
                 "there is a repository already; only if its init was interrupted, and no cart trusts it, "
                 "delete its folder and that of its keys, and begin anew"
             )
-        for role in counts:
-            keys.refuse_clear(role)
         keys.found(settings)
         repository = SignedMetadata(storage, keys, now)
         with repository.edit_root() as root:

@@ -9,6 +9,7 @@ from fleet_control.errors import RegistryError
 from fleet_control.registry.ceremony import KeyCount, initialise, rotate
 from fleet_control.registry.cli_parser import parser
 from fleet_control.registry.keys import KeyRing
+from fleet_control.registry.makers import check_maker, claimed_maker
 from fleet_control.registry.model import read_model
 from fleet_control.registry.passphrases import read_passphrases
 from fleet_control.registry.pins import Pins
@@ -30,10 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(options)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # as with `list | head -1`
+    except OSError as error:
         # Else Python complains when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_GONE
+        if isinstance(error, BrokenPipeError):  # as with `list | head -1`
+            return READER_GONE
+        print(f"cartwright models {options.action}: {error.strerror or error}", file=sys.stderr)
+        return 1
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -71,7 +75,21 @@ def _publish(options: argparse.Namespace) -> None:
         raise RegistryError(
             f"{options.model} has no manifest.sig, which carts ask for; if yours do not: --unsigned"
         )
-    _print_models((_publisher(options).publish(model),))
+    publisher = _publisher(options)
+    if model.signed:
+        _check_maker(options)
+    _print_models((publisher.publish(model),))
+
+
+def _check_maker(options: argparse.Namespace) -> None:
+    if options.trusted_keys is not None:
+        print(f"signed by {check_maker(options.model, options.trusted_keys)}")
+        return
+    maker = claimed_maker(options.model)
+    print(
+        f"manifest.sig names key {maker}; whether it fits the manifest was not checked: --trusted-keys DIR",
+        file=sys.stderr,
+    )
 
 
 def _republish(options: argparse.Namespace) -> None:
@@ -96,16 +114,32 @@ def _refresh(options: argparse.Namespace) -> None:
 
 def _rotate(options: argparse.Namespace) -> None:
     roles: list[Role] = options.roles if options.action == "rotate" else ["root"]
+    ring = _ring(options)
     version = rotate(
         existing_repository(options.repository),
-        _ring(options),
+        ring,
         roles,
         key_count=options.key_count,
         threshold=options.threshold,
         lost=options.lost,
     )
-    aside = options.keys[0] / "retired"
-    print(f"root {version} names new keys of {', '.join(roles)}; the old ones are in {aside}")
+    _print_rotated(version, ring, roles)
+
+
+def _print_rotated(version: int, ring: KeyRing, roles: Sequence[Role]) -> None:
+    """Print what people must do with the keys: only they can."""
+    print(f"root {version} names new keys of {', '.join(roles)}:")
+    for path in (path for role in roles for path in ring.files(role)):
+        print(f"  {path}")
+    print("keys that were rotated out, to be destroyed with those on other sticks when it is served:")
+    for path in (path for role in roles for path in ring.retired(role)):
+        print(f"  {path}")
+    if "root" in roles:
+        print(
+            "now move each new root key to a stick of its own, as STICK/root/<key id>.pem, off this machine"
+        )
+    if others := [role for role in roles if role != "root"]:
+        print(f"now bring those of {', '.join(others)} to the machines that sign with them")
 
 
 def _renew_root(options: argparse.Namespace) -> None:

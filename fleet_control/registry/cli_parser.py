@@ -45,6 +45,12 @@ def parser() -> argparse.ArgumentParser:
     publish = action("publish", "sign a model and publish all its files")
     publish.add_argument("model", type=Path, metavar="MODEL_DIR", help="its folder, with manifest.json")
     publish.add_argument("--unsigned", action="store_true", help="though it has no manifest.sig")
+    publish.add_argument(
+        "--trusted-keys",
+        type=Path,
+        metavar="DIR",
+        help="check manifest.sig with the public keys that carts trust, *.pub",
+    )
     for name, purpose in (
         ("republish", "publish new metadata for a model as it is: what a rollback goes to"),
         ("retire", "take a model away; refused while it is pinned"),

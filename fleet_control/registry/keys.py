@@ -112,16 +112,23 @@ class KeyRing:
                     f"or move the old keys of {role} away"
                 )
 
+    def refuse_used(self) -> None:
+        """Check that new keys would not be mixed with those of another repository.
+
+        Raises:
+            RegistryError: they would.
+        """
+        if (self._folders[0] / SETTINGS).exists():
+            raise RegistryError(f"{self._folders[0]} holds the keys of a repository already")
+
     def found(self, settings: RegistrySettings) -> None:
         """Begin the keys of a new repository.
 
         Raises:
             RegistryError: the folder belongs to a repository already, or cannot be written.
         """
-        path = self._folders[0] / SETTINGS
-        if path.exists():
-            raise RegistryError(f"{self._folders[0]} holds the keys of a repository already")
-        write_private(path, msgspec.json.format(msgspec.json.encode(settings)) + b"\n")
+        self.refuse_used()
+        write_private(self._folders[0] / SETTINGS, msgspec.json.format(msgspec.json.encode(settings)) + b"\n")
 
     def trust(self, root: bytes) -> None:
         """Keep the root that is trusted from the start.

@@ -1,6 +1,6 @@
 """Models that must stay: those that carts would fall back to, and the baselines of open rollouts."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated
 
 import msgspec
@@ -25,7 +25,7 @@ class _Pins(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Pins:
-    """The pins of a repository. A holder is a rollout, or the fleet as a whole.
+    """The pins of a repository. A holder is a rollout, or carts that run a model.
 
     Args:
         storage: Of the repository.
@@ -44,6 +44,25 @@ class Pins:
             pins = dict(self._read())
             pins[holder] = tuple(sorted(set(digests)))
             self._write({name: held for name, held in pins.items() if held})
+
+    def pin_all(self, owner: str, wanted: Mapping[str, Collection[str]]) -> None:
+        """Say which models all holders of an owner need from now on, instead of those that they needed.
+
+        Args:
+            owner: Who keeps these pins up to date. Its holders are listed as `<owner>: <holder>`.
+            wanted: Digests by holder; a holder that is not named needs none any more.
+
+        Raises:
+            RegistryError: these are no digests, or the pins cannot be written.
+        """
+        with self._storage.lock(LOCK, LOCK_TIMEOUT_S):
+            others = {
+                holder: held
+                for holder, held in self._read().items()
+                if holder != owner and not holder.startswith(f"{owner}: ")
+            }
+            own = {f"{owner}: {holder}": tuple(sorted(set(held))) for holder, held in wanted.items() if held}
+            self._write(others | own)
 
     def unpin(self, holder: str) -> None:
         """Say that a holder needs no model any more."""

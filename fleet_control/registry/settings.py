@@ -1,15 +1,18 @@
 """How long the metadata of each role holds."""
 
 from datetime import timedelta
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
-from msgspec import Meta, Struct
+from msgspec import Struct
+
+from fleet_control.errors import RegistryError
 
 Role = Literal["root", "targets", "snapshot", "timestamp"]
 ROLES: tuple[Role, ...] = get_args(Role)
 ONLINE_ROLES: tuple[Role, ...] = ("snapshot", "timestamp")
 
-Days = Annotated[float, Meta(gt=0, le=3650)]
+# Nobody knows what keys are worth after ten years.
+MOST_DAYS = 3650
 
 
 class RegistrySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -26,10 +29,19 @@ class RegistrySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         timestamp_days: The same; this is how long somebody between cart and repository can hide what is new.
     """
 
-    root_days: Days = 365.0
-    targets_days: Days = 90.0
-    snapshot_days: Days = 7.0
-    timestamp_days: Days = 1.0
+    root_days: float = 365.0
+    targets_days: float = 90.0
+    snapshot_days: float = 7.0
+    timestamp_days: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, also where nothing is decoded."""
+        for role in ROLES:
+            days = getattr(self, f"{role}_days")
+            if not 0 < days <= MOST_DAYS:
+                raise RegistryError(
+                    f"{role}_days is {days:g}, and must be more than 0 and at most {MOST_DAYS}"
+                )
 
     def life(self, role: str) -> timedelta:
         """Return how long metadata of a role holds."""

@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from fleet_control.registry.bounded import read_bounded
 from fleet_control.registry.client import RepositoryRegistry
 from fleet_control.registry.keys import MAX_ROOT_BYTES
 from fleet_control.registry.pins import Pins
-from fleet_control.registry.storage import FolderStorage
+from fleet_control.registry.storage import existing_repository
 from fleet_control.rollouts.baselines import Baselines
 from fleet_control.rollouts.control import RolloutControl, can_go_back
 from fleet_control.rollouts.controller import Controller, Rhythm
@@ -44,7 +44,7 @@ from queries.writer import open_appender
 _log = structlog.get_logger(__name__)
 
 # In the repository's file of pins.
-PINNED_BY = "rollouts"
+PINNED_BY, PINNED_BY_CARTS = "rollouts", "what carts run"
 # A controller whose last pass is this long ago hangs: `/ready` says so.
 STUCK_S = 60.0
 
@@ -91,11 +91,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def needed_models(rollouts: Iterable[Rollout], carts: Iterable[CartSighting]) -> frozenset[str]:
-    """Return the digests that carts run, and that open rollouts bring or would bring back."""
-    running = {cart.model for cart in carts if cart.model is not None}
-    wanted = {digest for rollout in rollouts for digest in (rollout.plan.model, rollout.baseline)}
-    return frozenset(running | wanted)
+def needed_models(rollouts: Iterable[Rollout], carts: Iterable[CartSighting]) -> Mapping[str, frozenset[str]]:
+    """Return the digests that carts run, and those that each open rollout brings or would bring back."""
+    running = frozenset(cart.model for cart in carts if cart.model is not None)
+    wanted = {rollout.rollout_id: frozenset({rollout.plan.model, rollout.baseline}) for rollout in rollouts}
+    return {PINNED_BY_CARTS: running, **wanted}
 
 
 class ControlService:
@@ -112,7 +112,7 @@ class ControlService:
     def __init__(self, settings: ControlSettings) -> None:
         self._settings = settings
         self._stopping = threading.Event()
-        self._pinned: frozenset[str] = frozenset()
+        self._pinned: Mapping[str, frozenset[str]] = {}
         self._opened = ExitStack()
         with ExitStack() as opened:
             self._open(opened)
@@ -246,7 +246,7 @@ class ControlService:
             return
         wanted = needed_models(self._store.heads(open_only=True), self._fleet.carts().values())
         if wanted != self._pinned:
-            Pins(FolderStorage(self._settings.pins)).pin(PINNED_BY, sorted(wanted))
+            Pins(existing_repository(self._settings.pins)).pin_all(PINNED_BY, wanted)
             self._pinned = wanted
 
     def _not_ready(self) -> str:

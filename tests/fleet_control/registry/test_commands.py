@@ -123,6 +123,61 @@ def test_a_number_of_keys_or_a_threshold_is_changed_alone(
     assert root_keys(commands) == 4
 
 
+def test_a_new_root_says_where_its_keys_lie_and_where_they_belong(
+    commands: Commands, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They were drawn on this machine, and must not stay there; the old ones are no use to anybody."""
+    old = sorted(path.name for path in (commands.keys / "root").iterdir())
+    capsys.readouterr()
+    assert commands.run("rotate-root") == 0
+    told = capsys.readouterr().out
+
+    for path in (commands.keys / "root").iterdir():
+        assert f"  {path}\n" in told.split("rotated out")[0]
+    for name in old:
+        assert f"  {commands.keys / 'retired' / 'root' / name}\n" in told.split("rotated out")[1]
+    assert "move each new root key to a stick of its own" in told
+
+    assert commands.run("rotate", "snapshot", "timestamp") == 0
+    told = capsys.readouterr().out
+    assert "stick of its own" not in told
+    assert "bring those of snapshot, timestamp to the machines" in told
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--timestamp-days", -1),
+        ("--root-days", 0),
+        ("--targets-days", "nan"),
+        ("--snapshot-days", 1e9),
+        ("--root-keys", 0),
+        ("--root-keys", 10**9),
+    ],
+)
+def test_a_beginning_that_cannot_be_leaves_nothing_behind(tmp_path: Path, wrong: tuple[str, object]) -> None:
+    """So it is typed again, right, and works."""
+    commands = Commands(tmp_path)
+    assert commands.run("init", *wrong) == 1
+    assert list(tmp_path.iterdir()) == []
+
+    assert commands.run("init") == 0
+
+
+@pytest.mark.parametrize("used", ["repository", "keys"])
+def test_a_repository_is_not_begun_over_another(
+    commands: Commands, tmp_path: Path, capsys: pytest.CaptureFixture[str], used: str
+) -> None:
+    """Neither in its folder nor with the folder of its keys."""
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    other = Commands(tmp_path / "other")
+    setattr(other, used, getattr(commands, used))
+
+    assert other.run("init") == 1
+    assert "already" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.parametrize("what", ["typo", "file"])
 def test_a_folder_that_is_no_repository_is_refused_and_not_made(
     commands: Commands, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
@@ -177,6 +232,19 @@ def test_a_reader_that_has_seen_enough_is_no_error(commands: Commands) -> None:
 
         assert listing.communicate(timeout=60)[1] == ""
     assert listing.returncode == 141
+
+
+@pytest.mark.end_to_end
+def test_a_full_disk_under_the_output_is_told(commands: Commands) -> None:
+    """As a cron job meets it: an error, and no traceback."""
+    with (
+        Path("/dev/full").open("w", encoding="utf-8") as full,
+        started(
+            "list", "--repository", commands.repository, "--keys", commands.keys, stdout=full.fileno()
+        ) as listing,
+    ):
+        assert listing.communicate(timeout=60)[1] == "cartwright models list: No space left on device\n"
+    assert listing.returncode == 1
 
 
 @pytest.mark.end_to_end

@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -93,12 +93,16 @@ def test_a_list_that_carts_would_not_read_is_not_signed(
 ) -> None:
     """It is told what helps, carts go on with the list that is there, and retiring is possible."""
     first, before = world.publish(1), versions(world)
-    monkeypatch.setattr(signed, "MAX_METADATA_BYTES", len(world.metadata("2.targets.json")) + signed.SIGNATURES_BYTES)
+    monkeypatch.setattr(
+        signed, "MAX_METADATA_BYTES", len(world.metadata("2.targets.json")) + signed.SIGNATURES_BYTES
+    )
 
+    files = world.storage.names("targets")
     with pytest.raises(RegistryError, match="retire models"):
         world.publish(2)
 
     assert versions(world) == before
+    assert world.storage.names("targets") == files
     world.publisher.retire(first.digest)
     assert world.publish(3) in world.publisher.models()
 
@@ -251,6 +255,31 @@ def test_refreshing_needs_the_online_keys_only(world: World) -> None:
         publisher.republish(publisher.models()[0].digest)
 
 
+@pytest.mark.parametrize("role", ["targets", "snapshot", "timestamp"])
+@pytest.mark.parametrize("action", ["publish", "republish", "retire", "refresh"])
+def test_nothing_is_written_where_a_key_is_missing(world: World, role: str, action: str) -> None:
+    """Of any role that signs: it would be found only when the others have signed."""
+    model, folder = world.publish(1), write_model(world.folder / "new", 2)
+    shutil.move(world.folder / "keys" / role, world.folder / "stick")
+    before = {name: world.storage.sha256(name) for name in world.storage.names("metadata")}
+    files = world.storage.names("targets")
+    actions: dict[str, Callable[[], object]] = {
+        "publish": lambda: world.publisher.publish(read_model(folder)),
+        "republish": lambda: world.publisher.republish(model.digest),
+        "retire": lambda: world.publisher.retire(model.digest),
+        "refresh": lambda: world.publisher.refresh(force=True),
+    }
+
+    if (role, action) == ("targets", "refresh"):
+        actions[action]()
+        return
+    with pytest.raises(RegistryError, match=f"too few keys of {role}"):
+        actions[action]()
+
+    assert {name: world.storage.sha256(name) for name in world.storage.names("metadata")} == before
+    assert world.storage.names("targets") == files
+
+
 def test_old_versions_are_pruned_and_roots_are_not(world: World) -> None:
     """A cart that was off for years needs each root, and no list of last year."""
     rotate(world.storage, world.keys, ["root"], now=world.now)
@@ -337,6 +366,12 @@ def test_a_root_key_alone_rotates_nothing_where_two_must_sign(tmp_path: Path) ->
     md: Metadata[Any] = Metadata.from_bytes(world.metadata("2.root.json"))
     assert md.signed.roles["root"].threshold == 3
     assert len(md.signed.roles["root"].keyids) == 5
+
+
+def test_a_million_keys_are_refused() -> None:
+    """A typing error, which would fill the disk."""
+    with pytest.raises(RegistryError, match="more than 64"):
+        KeyCount(1_000_000, 1)
 
 
 @pytest.mark.parametrize(("keys", "threshold"), [(1, 2), (0, 0), (2, 0)])

@@ -95,6 +95,22 @@ def test_a_passphrase_that_was_not_set_stops_a_rotation_before_it_begins(
     assert tree(encrypted.folder) == before
 
 
+def test_keys_that_are_not_at_hand_are_named(world: World) -> None:
+    """Somebody plugged in the wrong stick, and must know which are the right ones."""
+    stick = world.folder / "stick"
+    (stick / "root").mkdir(parents=True)
+    right = sorted(path.stem for path in (world.folder / "keys" / "root").iterdir())
+    (stick / "root" / f"{'0' * 64}.pem").write_text("of another repository")
+    shutil.rmtree(world.folder / "keys" / "root")
+
+    with pytest.raises(RegistryError) as told:
+        rotate(world.storage, KeyRing([world.folder / "keys", stick]), ["root"], now=world.now)
+
+    wanted, found = str(told.value).split("wanted: 1 of ")[1].split("; found in ")
+    assert wanted == f"{right[0][:16]}…, {right[1][:16]}…"
+    assert found == f"{world.folder / 'keys'}, {stick}: 0000000000000000…"
+
+
 def test_new_keys_are_encrypted_if_the_old_ones_are(encrypted: Encrypted) -> None:
     """Whoever asks for them: a key ring draws none in the clear."""
     with pytest.raises(RegistryError, match="would not be"):

@@ -89,16 +89,20 @@ def test_a_rollout_is_created_started_and_paused_over_http_and_survives_a_restar
     process, url = started(argv)
     running.append(process)
     assert act(session, url, "pause")["status"] == "paused"
-    eventually(lambda: all(Pins(storage).holders(one.digest) == ("rollouts",) for one in (old, new)))
+    needs = ("rollouts: autumn", "rollouts: what carts run")
+    eventually(lambda: [Pins(storage).holders(one.digest) for one in (new, old)] == [needs[:1], needs])
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
 
 
 def test_what_carts_run_and_open_rollouts_need_is_kept() -> None:
-    """The model, the baseline, and whatever else some cart runs."""
+    """The model, the baseline, and whatever else some cart runs; who retires one reads who needs it."""
     told = Told(plan())
     running = sightings(1, 1, model="c" * 16).values()
-    assert needed_models([told.rollout], running) == {MODEL, BASELINE, "c" * 16}
+    assert needed_models([told.rollout], running) == {
+        told.rollout.rollout_id: {MODEL, BASELINE},
+        "what carts run": {"c" * 16},
+    }
 
 
 def birth(cart: str, digest: str) -> bytes:
