@@ -131,7 +131,7 @@ def _print_rotated(version: int, ring: KeyRing, roles: Sequence[Role]) -> None:
     print(f"root {version} names new keys of {', '.join(roles)}:")
     for path in (path for role in roles for path in ring.files(role)):
         print(f"  {path}")
-    print("keys that were rotated out, to be destroyed with those on other sticks when it is served:")
+    print("rotated out: destroy these, and those on other sticks, when the new root is served:")
     for path in (path for role in roles for path in ring.retired(role)):
         print(f"  {path}")
     if "root" in roles:

@@ -56,7 +56,7 @@ def load_signer(path: Path, passphrase: bytes | None, variable: str) -> CryptoSi
         private = load_pem_private_key(content, passphrase if encrypted else None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # Without its cause: that may quote the key.
-        raise RegistryError(f"{path} is no PKCS 8 key, or the passphrase is another") from None
+        raise RegistryError(f"{path} is no PKCS 8 key, or {variable} is not its passphrase") from None
     if not isinstance(private, Ed25519PrivateKey):
         raise RegistryError(f"{path} is no Ed25519 key")
     return CryptoSigner(private)

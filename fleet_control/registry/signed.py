@@ -118,8 +118,8 @@ class SignedMetadata(Repository):
         bare_bytes = len(md.to_bytes())
         if bare_bytes > MAX_METADATA_BYTES - SIGNATURES_BYTES:
             raise RegistryError(
-                f"the metadata of {role} would have {bare_bytes / 1e6:.1f} MB, and carts take "
-                f"{MAX_METADATA_BYTES / 1e6:g} MB with signatures: retire models first"
+                f"the metadata of {role} would be too large for carts, {bare_bytes} of "
+                f"{MAX_METADATA_BYTES - SIGNATURES_BYTES} bytes: retire models first"
             )
         roots = (*self.roots, md.signed) if isinstance(md.signed, Root) else self.roots
         wanted = {key for root in roots for key in root.get_delegated_role(role).keyids}
