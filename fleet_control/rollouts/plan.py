@@ -242,7 +242,7 @@ def plan_of(tree: Any, name: str = "plan") -> Plan:
 
 # What the errors of the types leave out, by a word in them.
 _HINTS = (
-    ("regex '^[0-9a-f]{12,64}", "a digest has 12 to 64 hex digits: see `cartwright models list`"),
+    ("regex '^[0-9a-f]{12,64}", "a digest has 12 to 64 hex digits: see `cartwright rollouts models`"),
     ("got `int` - at `$.model`", "put the digest in quotes"),
     ("got `int` - at `$.baseline`", "put the digest in quotes"),
     (".metric", "there are: accuracy, errors, latency"),
