@@ -45,10 +45,8 @@ def rollout(one: Answer, width: int | None = WIDTH) -> str:
     lines += ["", _stages(one, width)]
     lines += [wrapped(f"{stage['name']}: {stage['why']}") for stage in one["stages"] if stage["why"]]
     if one["pool"]:
-        lines += [
-            "",
-            f"{many(one['pool'], 'cart')} of the target in no stage yet: compared with those that are.",
-        ]
+        where = "in no stage" if one["status"] in FINAL else "in no stage yet: compared with those that are"
+        lines += ["", f"{many(one['pool'], 'cart')} of the target {where}."]
     if one["verdicts"]:
         said = (f"{word['gate']} {words(word['verdict'])}" for word in one["verdicts"])
         lines += ["", "Gates: " + ", ".join(said)]
@@ -102,7 +100,7 @@ def carts(answer: Answer, width: int | None = WIDTH) -> str:
             words(cart["status"]),
             cart["stage"],
             cart["attempt"],
-            cart["device"],
+            words(cart["device"]),
             _short(cart["running"]),
             time(cart["changed_at"]),
             cart["why"],

@@ -44,7 +44,10 @@ def another_server(status: int, body: bytes, **headers: str) -> Iterator[str]:
     """Serve HTTP with one answer to everything."""
 
     class Handler(BaseHTTPRequestHandler):
+        """Gives the one answer."""
+
         def do_GET(self) -> None:
+            """Answer."""
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from fleet_control.errors import CartsTakenError
+from fleet_control.rollouts.preview import preview_of
 from fleet_control.rollouts.states import Action, CartStatus, DeviceState, RolloutStatus, StageStatus
 from fleet_control.rollouts_cli import legend, texts
 from fleet_control.rollouts_cli.parser import parser
@@ -13,6 +15,7 @@ from fleet_control.rollouts_cli.tables import clean, table
 from fleet_control.rollouts_cli.words import many, typed, words
 from tests.fleet_control.api.desk import Desk
 from tests.fleet_control.api.terminal import run, shown
+from tests.fleet_control.rollouts.worlds import MODEL, plan, sightings
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "rollouts.md").read_text(encoding="utf-8")
 
@@ -126,6 +129,24 @@ def test_one_is_not_many() -> None:
     assert (many(0, "cart"), many(1, "cart"), many(1_200, "cart")) == ("0 carts", "1 cart", "1,200 carts")
     answer = {"carts": 1, "offline": 0, "already": 1, "stages": [], "problems": [], "warnings": []}
     assert texts.preview(answer).startswith("1 cart: 0 offline, 1 with the model already.")
+    assert str(CartsTakenError({"c1": "autumn"})).startswith("1 cart is in a rollout")
+    assert str(CartsTakenError({"c1": "autumn", "c2": "autumn"})).startswith("2 carts are in a rollout")
+    taken = sightings(1, 1, model=MODEL)
+    preview = preview_of(plan(promotion={}), taken, {}, dict.fromkeys(taken, "summer"))
+    assert "1 cart is in rollout summer, which has not ended" in preview.problems
+    assert "1 cart runs the model already" in preview.warnings
+
+
+def test_what_a_cart_says_is_written_as_the_legend_has_it() -> None:
+    """A word that is looked up is found."""
+    cart = {"store": "s1", "cart": "c1", "status": "revert_failed", "stage": 0, "attempt": 1, "why": "",
+            "device": "ROLLED_BACK", "running": None, "changed_at": "2027-01-15T08:00:00.000Z"}  # fmt: skip
+
+    text = texts.carts({"carts": [cart]})
+
+    assert "revert failed" in text
+    assert "ROLLED BACK" in text
+    assert {"revert failed", "ROLLED BACK"} <= {words(word) for word in (*legend.CARTS, *legend.DEVICES)}
 
 
 def test_every_word_of_state_is_in_the_legend_and_in_the_document() -> None:
