@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from fleet_control.rollouts import events, membership
 from fleet_control.rollouts.events import AnyEvent, Candidate
-from fleet_control.rollouts.plan import Plan, plan_of
+from fleet_control.rollouts.plan import Plan
+from fleet_control.rollouts.plan_text import plan_of
 from fleet_control.rollouts.ports import CartSighting
 from fleet_control.rollouts.reducer import create, reduce
 from fleet_control.rollouts.rollout import CartRecord, Effect, Rollout
