@@ -65,8 +65,8 @@ _MEANT = {
 }
 
 
-def fault_of(said: str, tree: Any) -> str:
-    """Return what is wrong.
+def fault_of(said: str, tree: Any) -> tuple[str, str]:
+    """Return what is wrong, and the field in which; empty if it is the plan as a whole.
 
     Args:
         said: The error of the types.
@@ -75,10 +75,10 @@ def fault_of(said: str, tree: Any) -> str:
     found = _SAID.fullmatch(said)
     what, path = (found["what"], (found["path"] or "").removeprefix(".")) if found else (said, "")
     if path == "" and _TYPE.fullmatch(what):
-        return "a plan is names with values, such as `rollout: autumn`; see docs/rollouts.md"
+        return "a plan is names with values, such as `rollout: autumn`; see docs/rollouts.md", ""
     field = _field_of(path)
     problem = _unknown(what, path) or _missing(what) or _value(what, field, _at(tree, path))
-    return f"{_written(path)}: {problem}" if path else problem
+    return problem, _written(path)
 
 
 def _unknown(what: str, path: str) -> str:

@@ -61,8 +61,10 @@ def plan_of(tree: Any, name: str = "plan") -> Plan:
         plain = _in_seconds(tree, "")
         plan = msgspec.convert(plain, Plan, strict=True)
     except msgspec.ValidationError as error:
-        raise PlanError(name, fault_of(str(error), plain)) from error
-    except (_DurationError, RecursionError, OverflowError) as error:
+        raise PlanError(name, *fault_of(str(error), plain)) from error
+    except _DurationError as error:
+        raise PlanError(name, error.why, error.field) from error
+    except (RecursionError, OverflowError) as error:
         raise PlanError(name, str(error)) from error
     if wrong := broken_rule(plan):
         raise PlanError(name, wrong)
@@ -95,6 +97,11 @@ class _PlainLoader(yaml.SafeLoader):
 class _DurationError(Exception):
     """A length of time that cannot be read, or stands twice."""
 
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(field, why)
+        self.field = field
+        self.why = why
+
 
 def _in_seconds(value: Any, where: str) -> Any:
     """Return a tree with `NAME: 2h` replaced by `NAME_s: 7200` wherever NAME is a duration's.
@@ -106,9 +113,7 @@ def _in_seconds(value: Any, where: str) -> Any:
         entries = [_entry(key, inner, where) for key, inner in value.items()]
         plain = dict(entries)
         if len(plain) < len(entries):
-            raise _DurationError(
-                f"{where}: a length of time stands twice, with and without _s".removeprefix(": ")
-            )
+            raise _DurationError(where, "a length of time stands twice, with and without _s")
         return plain
     if isinstance(value, list):
         return [_in_seconds(inner, f"{where}[{index}]") for index, inner in enumerate(value)]
@@ -130,6 +135,6 @@ def _seconds(value: Any, path: str) -> float:
     found = _DURATION.match(value.strip()) if isinstance(value, str) else None
     if found is None:
         shown = repr(value) if isinstance(value, str | int | float) else "this"
-        raise _DurationError(f"{path}: {shown:.60} is no length of time: write 90s, 30m, 2h or 7d")
+        raise _DurationError(path, f"{shown:.60} is no length of time: write 90s, 30m, 2h or 7d")
     seconds = float(found[1]) * _UNITS_S[found[2]]
     return int(seconds) if seconds.is_integer() else seconds

@@ -97,12 +97,19 @@ class Told:
         return self
 
 
-def says(
-    cart: str, state: DeviceState, *, step: int, attempt: int = 1, at_ms: int = 0, why: str = ""
+def says(  # a report has so many parts
+    cart: str,
+    state: DeviceState,
+    *,
+    step: int,
+    attempt: int = 1,
+    at_ms: int = 0,
+    why: str = "",
+    running: str | None = None,
 ) -> events.CartReported:
     """Return a report."""
     return events.CartReported(
-        at_ms=at_ms, cart=cart, attempt=attempt, step=step, state=state, why=why, running=None
+        at_ms=at_ms, cart=cart, attempt=attempt, step=step, state=state, why=why, running=running
     )
 
 
