@@ -15,7 +15,7 @@ from fleet_control.errors import (
     FleetControlError,
     PlanError,
 )
-from fleet_control.rollouts.plan import MAX_PLAN_BYTES
+from fleet_control.rollouts.plan_text import MAX_PLAN_BYTES
 from fleet_control.rollouts_cli import inventory, texts
 from fleet_control.rollouts_cli.acting import NotConfirmedError, Wish, carry_out
 from fleet_control.rollouts_cli.client import ControlClient

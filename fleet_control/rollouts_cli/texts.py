@@ -40,8 +40,10 @@ def rollout(one: Answer, width: int | None = WIDTH) -> str:
         f"model {clean(one['model'])}, baseline {clean(one['baseline'])}, version {one['version']}",
         f"created by {clean(one['created_by'])} at {time(one['created_at'])}",
     ]
-    if live := one.get("live"):
-        lines.append(wrapped(f"live now: {live}"))
+    # A service of an older version does not say it.
+    if (live := one.get("live")) is not None:
+        when = "when it ended" if one["status"] in FINAL else "now"
+        lines.append(f"live {when}: the model on {many(live, 'cart')}")
     lines += ["", _stages(one, width)]
     lines += [wrapped(f"{stage['name']}: {stage['why']}") for stage in one["stages"] if stage["why"]]
     if one["pool"]:

@@ -8,7 +8,7 @@ import pytest
 
 import fleet_agent
 from fleet_control.registry.model import read_model
-from fleet_control.rollouts.plan import parse_plan
+from fleet_control.rollouts.plan_text import parse_plan
 from fleet_control.rollouts.states import Action, RolloutStatus, StageStatus
 from fleet_control.rollouts_cli.parser import parser
 from tests.fleet_control.rollouts.scene import Scene

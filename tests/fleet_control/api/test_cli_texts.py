@@ -72,10 +72,16 @@ def test_other_ends_are_told_apart(desk: Desk, status: RolloutStatus, sentence: 
 def test_what_is_live_is_shown_if_the_api_says_it(desk: Desk) -> None:
     """An older service says nothing, and so no line claims anything."""
     desk.new_scene(RolloutStatus.RUNNING)
-    answer = {name: value for name, value in desk.get("/v1/rollouts/autumn").items() if name != "live"}
+    desk.scene.turn(2)
+    answer = desk.get("/v1/rollouts/autumn")
+    desk.new_scene(RolloutStatus.COMPLETED)
+    ended = texts.rollout(desk.get("/v1/rollouts/autumn"))
 
-    assert "live now" not in texts.rollout(answer)
-    assert "\nlive now: v2 on 6 of 24 carts\n" in texts.rollout({**answer, "live": "v2 on 6 of 24 carts"})
+    assert "\nlive now: the model on 6 carts\n" in texts.rollout(answer)
+    assert "\nlive now: the model on 1 cart\n" in texts.rollout({**answer, "live": 1})
+    assert "\nlive when it ended: the model on 24 carts\n" in ended
+    del answer["live"]
+    assert "live" not in texts.rollout(answer)
 
 
 def test_what_one_may_do_is_typed_as_it_is_printed(desk: Desk) -> None:
