@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -109,7 +110,9 @@ def _act(client: ControlClient, options: argparse.Namespace) -> tuple[dict[str, 
 
 def _width() -> int | None:
     """Return how wide tables may be: whoever reads a pipe can scroll, and searches for what would be cut."""
-    return WIDTH if sys.stdout.isatty() else None
+    if not sys.stdout.isatty():
+        return None
+    return max(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns)
 
 
 def _say(text: str) -> None:

@@ -45,7 +45,11 @@ def rollout(one: Answer, width: int | None = WIDTH) -> str:
         when = "when it ended" if one["status"] in FINAL else "now"
         lines.append(f"live {when}: the model on {many(live, 'cart')}")
     lines += ["", _stages(one, width)]
-    lines += [wrapped(f"{stage['name']}: {stage['why']}") for stage in one["stages"] if stage["why"]]
+    lines += [
+        wrapped(f"{stage['name']} {words(stage['status'])}: {stage['why']}")
+        for stage in one["stages"]
+        if stage["why"]
+    ]
     if one["pool"]:
         where = "in no stage" if one["status"] in FINAL else "in no stage yet: compared with those that are"
         lines += ["", f"{many(one['pool'], 'cart')} of the target {where}."]

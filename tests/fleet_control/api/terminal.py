@@ -24,7 +24,9 @@ stages:
 
 def environment(desk: Desk, who: str) -> dict[str, str]:
     """Return what a process gets: the address, and the token where nobody else reads it."""
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("CARTWRIGHT")}
+    mine = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CARTWRIGHT", "COLUMNS"))
+    }
     return {**mine, "CARTWRIGHT_CONTROL": desk.server.url, "CARTWRIGHT_CONTROL_TOKEN": desk.tokens[who]}
 
 

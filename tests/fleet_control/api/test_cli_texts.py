@@ -50,6 +50,7 @@ def test_carts_that_go_back_have_a_column_and_an_end_says_how_it_ended(desk: Des
     assert cells(ended, "canary")["BACK"] == "6"
     assert re.match(r"autumn: ended \S+ \S+Z, rolled back: story\s+\(6 carts went back\)", ended)
     assert "You may: only look." in ended
+    assert "\ncanary stopped: story\n" in ended
     assert max(map(len, (on_the_way + "\n" + ended).splitlines())) <= 100
 
 
