@@ -36,6 +36,8 @@ FleetControlError
 └── ShutdownError            a wait was cut short because the service stops
 """
 
+from fleet_control.plurals import many
+
 
 class FleetControlError(Exception):
     """Anything that this package raises on purpose."""
@@ -139,7 +141,7 @@ class CartsTakenError(RolloutError):
     def __init__(self, taken: dict[str, str]) -> None:
         first = ", ".join(f"{cart} ({rollout})" for cart, rollout in sorted(taken.items())[:10])
         more = f" and {len(taken) - 10} more" if len(taken) > 10 else ""
-        carts = "1 cart is" if len(taken) == 1 else f"{len(taken)} carts are"
+        carts = many(len(taken), "cart", "is", "are")
         super().__init__(f"{carts} in a rollout that has not ended: {first}{more}")
         self.taken = taken
 

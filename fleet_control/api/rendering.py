@@ -10,6 +10,7 @@ import msgspec
 
 from fleet_control.api import views
 from fleet_control.api.sentences import sentence_of, waits_for
+from fleet_control.plurals import many
 from fleet_control.rollouts.plan import Plan
 from fleet_control.rollouts.ports import (
     CartSighting,
@@ -109,8 +110,8 @@ def _planned(plan: Plan, index: int) -> str:
     if stage.percent is not None:
         return f"{stage.percent:g} %"
     if isinstance(stage.carts, tuple):
-        return f"{len(stage.carts)} named carts"
-    return f"{stage.carts} carts"
+        return many(len(stage.carts), "named cart")
+    return many(stage.carts or 0, "cart")
 
 
 def cart_of(record: CartRecord, rollout: Rollout, seen: CartSighting | None) -> views.CartView:

@@ -1,5 +1,6 @@
 """What an action would do to how many carts, in sentences. Pure; told before anybody acts."""
 
+from fleet_control.plurals import agreeing, many
 from fleet_control.rollouts.rollout import Rollout
 from fleet_control.rollouts.states import Action, CartStatus, RolloutStatus
 
@@ -21,7 +22,7 @@ def consequences(rollout: Rollout, action: Action) -> tuple[str, ...]:
 
 def _pause_means(rollout: Rollout) -> tuple[str, ...]:
     live, on_the_way = rollout.live, rollout.count(*IN_FLIGHT) - rollout.on_trial
-    stop = _verb(on_the_way, "stops fetching and puts", "stop fetching and put")
+    stop = agreeing(on_the_way, "stops fetching and puts", "stop fetching and put")
     return (
         f"{_carts(live, 'keeps', 'keep')} {rollout.plan.model[:8]} and {_go(live)} on with it.",
         f"{_carts(on_the_way)} on the way {stop} nothing live.",
@@ -43,7 +44,7 @@ def _roll_back_means(rollout: Rollout) -> tuple[str, ...]:
     lost, again = rollout.count(CartStatus.UNREACHABLE), f"{rollout.baseline[:8]} again"
     return (
         f"{_carts(back, 'is', 'are')} told to run {again}, each when its basket is empty.",
-        f"{_carts(lost)} that cannot be reached {_verb(lost, 'reads', 'read')} it when back.",
+        f"{_carts(lost)} that cannot be reached {agreeing(lost, 'reads', 'read')} it when back.",
     )
 
 
@@ -74,7 +75,7 @@ def _abort_midway_means(rollout: Rollout) -> tuple[str, ...]:
 def _retry_means(rollout: Rollout) -> tuple[str, ...]:
     failed = rollout.count(*retried(rollout))
     if rollout.status is RolloutStatus.ROLLING_BACK:
-        again = f"{_verb(failed, 'is', 'are')} told once more to run {rollout.baseline[:8]}"
+        again = f"{agreeing(failed, 'is', 'are')} told once more to run {rollout.baseline[:8]}"
         return (f"{_carts(failed)} that did not go back in time {again}.",)
     return (f"{_carts(failed, 'gets', 'get')} another {1 + rollout.plan.device.retries} tries.",)
 
@@ -101,18 +102,13 @@ _CONSEQUENCES = {
 }
 
 
-def _carts(n: int, one: str = "", many: str = "") -> str:
-    """Return a number of carts, with a verb that agrees with it."""
-    return f"1 cart {one}".rstrip() if n == 1 else f"{n:,} carts {many}".rstrip()
-
-
-def _verb(n: int, one: str, many: str) -> str:
-    return one if n == 1 else many
+def _carts(n: int, one: str = "", more: str = "") -> str:
+    return many(n, "cart", one, more)
 
 
 def _go(n: int) -> str:
-    return _verb(n, "goes", "go")
+    return agreeing(n, "goes", "go")
 
 
 def _stay(n: int) -> str:
-    return _verb(n, "stays with what it runs", "stay with what they run")
+    return agreeing(n, "stays with what it runs", "stay with what they run")

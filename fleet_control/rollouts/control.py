@@ -254,7 +254,8 @@ class RolloutControl:
         if before.fingerprint != record.fingerprint:
             raise ReusedKeyError(record.key)
         if before.outcome != DONE:
-            raise ActionRefusedError(record.action.value, before.outcome)
+            why = before.outcome.removeprefix(f"{record.action.value} is refused: ")
+            raise ActionRefusedError(record.action.value, why)
         return True
 
     @contextmanager

@@ -51,7 +51,7 @@ def why_not(rollout: Rollout, action: Action, actor: str | None = None) -> str:
         actor: Who asks; None: somebody who has not created it.
     """
     if rollout.status.final:
-        return f"the rollout is {rollout.status.value}, which is final"
+        return f"the rollout is {_words(rollout)}, which is final"
     return _CHECKS[action](rollout, actor)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from fleet_control.plurals import many
 from fleet_control.rollouts import membership
 from fleet_control.rollouts.events import Candidate
 from fleet_control.rollouts.plan import Plan
@@ -84,7 +85,7 @@ def _problems_of_stages(
         return
     for stage, draw in zip(plan.stages, draws, strict=True):
         if not draw.carts:
-            few = f"{_carts(len(target))} {_are(len(target))} too few"
+            few = f"{many(len(target), 'cart', 'is', 'are')} too few"
             yield f"stage {stage.name} has no carts: {few} for its size"
 
 
@@ -113,7 +114,7 @@ def _problems_of_carts(
             there = _listed(sorted(value for value in known if value)) or "no cart has it"
             yield f"no cart has the label {label} {' or '.join(wanted)}; there are: {there}"
     for rollout, n in Counter(taken.values()).items():
-        yield f"{_carts(n)} {_are(n)} in rollout {rollout}, which has not ended"
+        yield f"{many(n, 'cart', 'is', 'are')} in rollout {rollout}, which has not ended"
 
 
 def _warnings(
@@ -125,7 +126,7 @@ def _warnings(
     if offline := [cart.cart for cart in sightings if not cart.online]:
         yield f"offline now, told when they are back: {_listed(sorted(offline))}"
     if already := sum(cart.model == plan.model for cart in sightings):
-        yield f"{_carts(already)} {'runs' if already == 1 else 'run'} the model already"
+        yield f"{many(already, 'cart', 'runs', 'run')} the model already"
     baseline = baseline_of(plan, fleet)
     others = {cart.model for cart in sightings} - {plan.model, baseline}
     if others:
@@ -139,19 +140,10 @@ def _warnings(
         yield f"carts wait for their store's maintenance window: {spans}"
     pairs = sum(len(draw.pairs) for draw in draws)
     if plan.promotion is not None and len(draws) > 1 and pairs < LEAST_PAIRS:
-        said = "1 pair" if pairs == 1 else f"{pairs} pairs"
         yield (
-            f"{said} of carts cannot prove that the model is harmless (at least {LEAST_PAIRS} can): "
+            f"{many(pairs, 'pair')} of carts cannot prove that the model is harmless (at least {LEAST_PAIRS} can): "
             "a person will have to promote"
         )
-
-
-def _carts(number: int) -> str:
-    return "1 cart" if number == 1 else f"{number:,} carts"
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
 
 
 def _listed(names: Sequence[str]) -> str:

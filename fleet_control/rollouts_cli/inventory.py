@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from typing import Any
 
+from fleet_control.plurals import many
 from fleet_control.rollouts_cli.tables import WIDTH, table, time
-from fleet_control.rollouts_cli.words import many
 
 Answer = dict[str, Any]
 # Words of a plan's error, the command that shows what may stand there, and what it lists.

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from fleet_control.plurals import many
 from fleet_control.rollouts_cli import inventory, legend
 from fleet_control.rollouts_cli.tables import WIDTH, clean, table, time, wrapped
-from fleet_control.rollouts_cli.words import many, typed, words
+from fleet_control.rollouts_cli.words import typed, words
 
 Answer = dict[str, Any]
 FINAL = ("completed", "rolled_back", "aborted")

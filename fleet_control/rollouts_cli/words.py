@@ -1,4 +1,4 @@
-"""Words that several commands show: actions as they are typed, and numbers with their nouns. Pure."""
+"""Words that several commands show: actions as they are typed, and words of the API. Pure."""
 
 from fleet_control.rollouts_cli.tables import clean
 
@@ -14,8 +14,3 @@ def typed(action: str) -> str:
 def words(value: object) -> str:
     """Return a word of the API for people: `rolling_back` is rolling back."""
     return clean(value).replace("_", " ")
-
-
-def many(number: int, noun: str) -> str:
-    """Return how many there are: 1 cart, 2 carts."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

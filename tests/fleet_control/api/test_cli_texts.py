@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from fleet_control.errors import CartsTakenError
+from fleet_control.plurals import many
 from fleet_control.rollouts.preview import preview_of
 from fleet_control.rollouts.states import Action, CartStatus, DeviceState, RolloutStatus, StageStatus
 from fleet_control.rollouts_cli import legend, texts
 from fleet_control.rollouts_cli.parser import parser
 from fleet_control.rollouts_cli.tables import clean, table
-from fleet_control.rollouts_cli.words import many, typed, words
+from fleet_control.rollouts_cli.words import typed, words
 from tests.fleet_control.api.desk import Desk
 from tests.fleet_control.api.terminal import run, shown
 from tests.fleet_control.rollouts.worlds import MODEL, plan, sightings
