@@ -499,21 +499,39 @@ def test_a_model_that_is_not_kept_waits_for_a_fetch_that_hangs(
     hung: Hung,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Never two fetches at once; when the first has ended the newest order is carried out."""
-    monkeypatch.setattr("fleet_agent.updates.way.FIRST_RETRY_S", 0.02)
+    """Never two fetches at once; when the first has ended the newest order is carried out, and at once."""
+    monkeypatch.setattr("fleet_agent.updates.way.FIRST_RETRY_S", 36_000.0)
+    monkeypatch.setattr("fleet_agent.updates.way.LONGEST_RETRY_S", 36_000.0)
     fetch = repository.fetch
     repository.fetch = hung.fetch  # type: ignore[method-assign]
     cart = start()
     cart.desire(models["wrong"], 1)
     cart.permit()
     hung.connected()
-    left = cart.store.folder / "updates" / name_of(models["wrong"])
-    left.mkdir()  # as if a part of it had come
     cart.desire(models["new"], 2, attempt=2)
-    wait_for(lambda: cart.telemetry.totals().counters.get("update_unreachable", 0) >= 2)
-    assert (hung.fetches, left.exists(), hung.ended.is_set()) == (1, True, False)
+    wait_for(lambda: cart.telemetry.totals().counters.get("update_unreachable", 0) == 1)
+    assert (hung.fetches, hung.ended.is_set()) == (1, False)
     repository.fetch = fetch  # type: ignore[method-assign]
     hung.go()
     cart.wait("COMMITTED")
     assert cart.runs == digest_of(models["new"])
-    assert not left.exists()
+
+
+def test_what_a_fetch_that_hangs_wrote_is_deleted_when_it_has_ended(
+    start: Start, models: dict[str, Path], repository: FolderRepository, hung: Hung
+) -> None:
+    """Not under its feet, and not only with the next update."""
+    repository.fetch = hung.fetch  # type: ignore[method-assign]
+    cart = start()
+    cart.desire(models["wrong"], 1)
+    cart.permit()
+    hung.connected()
+    left, other = (cart.store.folder / "updates" / name_of(models[name]) for name in ("wrong", "third"))
+    left.mkdir()  # as if a part of it had come
+    other.mkdir()
+    cart.permit(2, "ended")
+    wait_for(lambda: not other.exists())
+    assert left.exists()
+    hung.go()
+    wait_for(lambda: not left.exists())
+    assert cart.updater.record.state == "IDLE"
