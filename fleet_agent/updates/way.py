@@ -171,6 +171,7 @@ class Way:
     def _end_left(self, job: Job) -> None:
         """Let fetches go on; what was left behind came to nothing."""
         self._left, self._retries, self._retry_at_s = None, 0, 0.0
+        self._telemetry.gauge(FETCHED_GAUGE, None)
         record, manifest = self._ledger.record, job.target.manifest
         if record.state not in WORKING or record.target is None or record.target.manifest != manifest:
             _remove(self._folder / manifest)
