@@ -94,12 +94,19 @@ class RowsRefusedError(WarehouseError):
 
 
 class PlanError(FleetControlError):
-    """A rollout plan is wrong, or does not fit the fleet."""
+    """A rollout plan is wrong, or does not fit the fleet.
 
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"{name}: {why}")
+    Attributes:
+        name: Of the plan, or its file.
+        why: What is wrong.
+        field: Where, as in `stages[0].percent`; empty if it is the plan as a whole.
+    """
+
+    def __init__(self, name: str, why: str, field: str = "") -> None:
+        super().__init__(": ".join(filter(None, (name, field, why))))
         self.name = name
         self.why = why
+        self.field = field
 
 
 class RolloutError(FleetControlError):

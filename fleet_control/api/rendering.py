@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from fleet_control.api import views
-from fleet_control.api.sentences import sentence_of
+from fleet_control.api.sentences import sentence_of, waits_for
 from fleet_control.rollouts.plan import Plan
 from fleet_control.rollouts.ports import (
     CartSighting,
@@ -73,6 +73,7 @@ def _fields(rollout: Rollout) -> dict[str, Any]:
         "changed_at": iso(rollout.changed_ms),
         "current_stage": rollout.current,
         "pool": rollout.pool,
+        "live": rollout.live,
         "plan": msgspec.to_builtins(rollout.plan),
         "stages": [_stage(rollout.plan, index, stage) for index, stage in enumerate(rollout.stages)],
         "verdicts": [
@@ -112,8 +113,15 @@ def _planned(plan: Plan, index: int) -> str:
     return f"{stage.carts} carts"
 
 
-def cart_of(record: CartRecord) -> views.CartView:
-    """Return a cart of a rollout."""
+def cart_of(record: CartRecord, rollout: Rollout, seen: CartSighting | None) -> views.CartView:
+    """Return a cart of a rollout.
+
+    Args:
+        record: The cart, as the rollout knows it.
+        rollout: The head.
+        seen: The cart as the broker knows it now: a rollout that has ended watches nobody any more.
+    """
+    running = seen.model if rollout.status.final and seen and seen.model else record.running
     return views.CartView(
         store=record.store,
         cart=record.cart,
@@ -122,8 +130,8 @@ def cart_of(record: CartRecord) -> views.CartView:
         stage=record.stage,
         attempt=record.attempt,
         device=record.device,
-        why=record.why,
-        running=record.running,
+        why=record.why or waits_for(record, rollout),
+        running=running,
         told_at=_iso(record.told_ms),
         changed_at=iso(record.changed_ms),
         pair=record.pair,

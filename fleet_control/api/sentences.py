@@ -1,10 +1,11 @@
-"""One plain sentence for each entry of the log. Pure."""
+"""Plain words for each entry of the log, and for what a cart waits for. Pure."""
 
 from collections.abc import Callable
 
 from fleet_control.rollouts import events
 from fleet_control.rollouts.events import AnyEvent
-from fleet_control.rollouts.rollout import Rollout
+from fleet_control.rollouts.rollout import CartRecord, Rollout
+from fleet_control.rollouts.states import CartStatus, DeviceState, RolloutStatus
 
 _BY = {
     "gates": "its gates promoted it",
@@ -22,6 +23,25 @@ def sentence_of(event: AnyEvent, rollout: Rollout) -> str:
     """
     sentence: str = _SENTENCES[type(event)](event, rollout)
     return f"{sentence}: {event.reason}" if event.reason else f"{sentence}."
+
+
+def waits_for(record: CartRecord, rollout: Rollout) -> str:
+    """Return what a cart waits for that has done its part; empty if it does not wait.
+
+    Args:
+        record: The cart.
+        rollout: The head.
+    """
+    if record.status is CartStatus.REVERTING:
+        return "goes back when nobody shops"
+    if record.status is CartStatus.PROVING:
+        return "has committed; its telemetry has to show the model"
+    if record.status is not CartStatus.WORKING or record.device is not DeviceState.STAGED:
+        return ""
+    if rollout.status is RolloutStatus.PAUSED:
+        return "ready; waits until the rollout goes on"
+    window = ", within a maintenance window" if rollout.plan.windows else ""
+    return f"ready; goes live when nobody shops{window}"
 
 
 def _carts(number: int) -> str:

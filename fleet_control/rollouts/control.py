@@ -21,7 +21,8 @@ from fleet_control.errors import (
 )
 from fleet_control.rollouts import commands, events, membership, permissions
 from fleet_control.rollouts.batch import Batch, Loaded
-from fleet_control.rollouts.plan import Plan, plan_of
+from fleet_control.rollouts.plan import Plan
+from fleet_control.rollouts.plan_text import plan_of
 from fleet_control.rollouts.ports import (
     CartSighting,
     Change,

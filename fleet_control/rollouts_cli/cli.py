@@ -16,7 +16,7 @@ from fleet_control.errors import (
     FleetControlError,
     PlanError,
 )
-from fleet_control.rollouts.plan import MAX_PLAN_BYTES
+from fleet_control.rollouts.plan_text import MAX_PLAN_BYTES
 from fleet_control.rollouts.states import Role
 from fleet_control.rollouts_cli import texts
 from fleet_control.rollouts_cli.acting import NotConfirmedError, Wish, carry_out
