@@ -141,8 +141,8 @@ def _warnings(
     pairs = sum(len(draw.pairs) for draw in draws)
     if plan.promotion is not None and len(draws) > 1 and pairs < LEAST_PAIRS:
         yield (
-            f"{many(pairs, 'pair')} of carts cannot prove that the model is harmless (at least {LEAST_PAIRS} can): "
-            "a person will have to promote"
+            f"{many(pairs, 'pair')} of carts cannot prove that the model is harmless "
+            f"(at least {LEAST_PAIRS} can): a person will have to promote"
         )
 
 
