@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, text
 from fleet_control.rollouts import events
 from fleet_control.rollouts.batch import Batch, Loaded
 from fleet_control.rollouts.events import Candidate
-from fleet_control.rollouts.plan import plan_of
+from fleet_control.rollouts.plan_text import plan_of
 from fleet_control.rollouts.ports import Change
 from fleet_control.rollouts.reducer import create
 from fleet_control.rollouts.store_sql import SqlRolloutStore, open_store

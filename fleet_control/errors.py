@@ -23,9 +23,11 @@ FleetControlError
 │   ├── PersonRefusedError   a token may not speak for people, or not for this one
 │   ├── RequestRefusedError  a request that cannot be understood
 │   ├── TokensFileError      the file of tokens cannot be used
+│   ├── TokenOutputError     a new token cannot be written down
 │   └── ListenError          the address cannot be listened on
 ├── ControlCallError         the control API, as its clients meet it
 │   ├── ControlSettingError  no token, or an address that a token must not be sent to
+│   │   └── ControlAddressError  what was given is no address
 │   ├── ControlAwayError     it does not answer
 │   └── ControlRefusedError  it answered and said no
 ├── WebhookError             the address or the secret of a webhook cannot be used
@@ -33,6 +35,8 @@ FleetControlError
 ├── GateInputError           numbers that no gate can count, or a state that is not its own
 └── ShutdownError            a wait was cut short because the service stops
 """
+
+from fleet_control.plurals import many
 
 
 class FleetControlError(Exception):
@@ -94,12 +98,19 @@ class RowsRefusedError(WarehouseError):
 
 
 class PlanError(FleetControlError):
-    """A rollout plan is wrong, or does not fit the fleet."""
+    """A rollout plan is wrong, or does not fit the fleet.
 
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"{name}: {why}")
+    Attributes:
+        name: Of the plan, or its file.
+        why: What is wrong.
+        field: Where, as in `stages[0].percent`; empty if it is the plan as a whole.
+    """
+
+    def __init__(self, name: str, why: str, field: str = "") -> None:
+        super().__init__(": ".join(filter(None, (name, field, why))))
         self.name = name
         self.why = why
+        self.field = field
 
 
 class RolloutError(FleetControlError):
@@ -130,7 +141,8 @@ class CartsTakenError(RolloutError):
     def __init__(self, taken: dict[str, str]) -> None:
         first = ", ".join(f"{cart} ({rollout})" for cart, rollout in sorted(taken.items())[:10])
         more = f" and {len(taken) - 10} more" if len(taken) > 10 else ""
-        super().__init__(f"{len(taken)} carts are in a rollout that has not ended: {first}{more}")
+        carts = many(len(taken), "cart", "is", "are")
+        super().__init__(f"{carts} in a rollout that has not ended: {first}{more}")
         self.taken = taken
 
 
@@ -196,6 +208,14 @@ class TokensFileError(ControlApiError):
         self.path = path
 
 
+class TokenOutputError(ControlApiError):
+    """A new token cannot be written down."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"the token cannot be written into {path}: {why}")
+        self.path = path
+
+
 class ListenError(ControlApiError):
     """The API cannot listen on an address."""
 
@@ -210,6 +230,10 @@ class ControlCallError(FleetControlError):
 
 class ControlSettingError(ControlCallError):
     """Where the API is, or with which token to call it, is missing or not safe."""
+
+
+class ControlAddressError(ControlSettingError):
+    """What was given as the API's address is none."""
 
 
 class ControlAwayError(ControlCallError):

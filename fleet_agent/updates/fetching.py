@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urljoin
 
 import urllib3
 from tuf.api.exceptions import (
@@ -18,50 +19,18 @@ from tuf.api.exceptions import (
 )
 from tuf.ngclient import FetcherInterface
 
-from fleet_agent.errors import FetchStoppedError
+from fleet_agent.errors import RepositoryRefusedError
 from fleet_agent.ports import Clock
+from fleet_agent.updates.receiving import MOST_PIECE_BYTES, Reception, received_pools
 
-# Between two looks at `stop`. Larger pieces stop later; smaller ones cost a processor more.
-MOST_PIECE_BYTES = 65_536
-LEAST_PIECE_BYTES = 1_024
-# A piece of a limited download takes this long. Longer: bursts, and a slow stop; shorter: more waking.
-PIECE_S = 0.25
-# A server that sends less than this over so long, while the cart waits for it, is given up: it may keep the
-# cart busy on purpose. Higher rates give up on poor radio links; shorter times on one bad minute.
-LEAST_BYTES_PER_S = 500.0
-SLOW_S = 60.0
+# The lists of a repository of hundreds of models have less than 1 MB. Lower ends the growth of a repository;
+# higher lets a stolen timestamp key, which may name any length, fill carts' disks and use up their data.
+MAX_METADATA_BYTES = 16_000_000
 # A bucket's address may lead to another once or twice; more is a loop.
 MOST_REDIRECTS = 3
+# Python refuses to read numbers of thousands of digits, and no file's length has so many.
+_LENGTH = re.compile(r"[0-9]{1,15}")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/(?:[0-9]{1,15}|\*)")
-
-
-class Throttle:
-    """Holds a download back to a rate on average.
-
-    Args:
-        bytes_per_s: The rate; None: none.
-        clock: For waiting.
-    """
-
-    def __init__(self, bytes_per_s: float | None, clock: Clock) -> None:
-        self._bytes_per_s = bytes_per_s
-        self._clock = clock
-        self._due_s = clock.monotonic_s()
-
-    @property
-    def piece_bytes(self) -> int:
-        """How much to read at once."""
-        if self._bytes_per_s is None:
-            return MOST_PIECE_BYTES
-        return max(LEAST_PIECE_BYTES, min(MOST_PIECE_BYTES, int(self._bytes_per_s * PIECE_S)))
-
-    def take(self, count: int) -> None:
-        """Wait until bytes that have come were allowed to. A pause is not made up for by a burst."""
-        if self._bytes_per_s is None:
-            return
-        now_s = self._clock.monotonic_s()
-        self._due_s = max(self._due_s, now_s) + count / self._bytes_per_s
-        self._clock.event().wait(self._due_s - now_s)
 
 
 class HttpFetcher(FetcherInterface):
@@ -69,25 +38,24 @@ class HttpFetcher(FetcherInterface):
 
     Args:
         clock: For waiting.
-        timeout_s: Longest wait for a connection, and for the next bytes of an answer.
+        timeout_s: Longest wait for a connection, for all headers of an answer, and for its next bytes.
         bandwidth_kbit_s: Most kilobits per second; None: no limit.
         user: Who asks, for the server's log.
 
     Attributes:
-        stop: Asked between pieces; True ends with `FetchStoppedError`.
+        stop: Asked between pieces, and while nothing comes; True ends with `FetchStoppedError`.
     """
 
     def __init__(
         self, *, clock: Clock, timeout_s: float, bandwidth_kbit_s: float | None = None, user: str = ""
     ) -> None:
-        self._clock = clock
-        self._throttle = Throttle(None if not bandwidth_kbit_s else bandwidth_kbit_s * 125, clock)
+        self._reception = Reception(clock, timeout_s, bandwidth_kbit_s * 125 if bandwidth_kbit_s else None)
         self._pool = urllib3.PoolManager(
             num_pools=2,
             timeout=urllib3.Timeout(connect=timeout_s, read=timeout_s),
-            retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=MOST_REDIRECTS),
             headers={"user-agent": f"cartwright-agent {user}".strip(), "accept-encoding": "identity"},
         )
+        self._pool.pool_classes_by_scheme = received_pools(self._reception)
         self.stop: Callable[[], bool] = lambda: False
 
     def download(self, url: str, path: Path, size_bytes: int, on_bytes: Callable[[int], None]) -> None:
@@ -124,8 +92,14 @@ class HttpFetcher(FetcherInterface):
         self._pool.clear()
 
     def _fetch(self, url: str) -> Iterator[bytes]:
+        """Fetch metadata, of which TUF's client takes as much as other metadata says there is."""
+        came_bytes = 0
         with self._get(url, 0) as response:
-            yield from self._pieces(response)
+            for piece in self._pieces(response):
+                came_bytes += len(piece)
+                if came_bytes > MAX_METADATA_BYTES:
+                    raise RepositoryRefusedError(f"{url}: metadata of more than {MAX_METADATA_BYTES} bytes")
+                yield piece
 
     def _receive(
         self,
@@ -136,7 +110,7 @@ class HttpFetcher(FetcherInterface):
         on_bytes: Callable[[int], None],
     ) -> None:
         announced = response.headers.get("content-length", "")
-        if announced.isdecimal() and at_bytes + int(announced) != size_bytes:
+        if _LENGTH.fullmatch(announced) and at_bytes + int(announced) != size_bytes:
             raise DownloadLengthMismatchError(f"{at_bytes + int(announced)} bytes instead of {size_bytes}")
         for piece in self._pieces(response):
             at_bytes += len(piece)
@@ -150,11 +124,9 @@ class HttpFetcher(FetcherInterface):
     @contextmanager
     def _get(self, url: str, start: int) -> Iterator[urllib3.BaseHTTPResponse]:
         """Ask for a file from a byte on; all that urllib3 raises becomes what TUF's client knows."""
-        if self.stop():
-            raise FetchStoppedError("fetching was stopped")
         headers = {**self._pool.headers, **({"range": f"bytes={start}-"} if start else {})}
         try:
-            response = self._pool.request("GET", url, headers=headers, preload_content=False)
+            response = self._ask(url, headers)
             try:
                 if response.status not in {200, 206, 416} or (response.status == 416 and not start):
                     raise DownloadHTTPError(f"{url}: HTTP status {response.status}", response.status)
@@ -162,28 +134,34 @@ class HttpFetcher(FetcherInterface):
             finally:
                 # What was not read is not worth reading: the connection ends.
                 response.close()
+        except urllib3.exceptions.TimeoutError as error:
+            raise SlowRetrievalError(f"{url}: no answer in time") from error
         except urllib3.exceptions.HTTPError as error:
-            if isinstance(getattr(error, "reason", error), urllib3.exceptions.TimeoutError):
-                raise SlowRetrievalError(f"{url}: no answer in time") from error
             raise DownloadError(f"{url}: {error}") from error
 
+    def _ask(self, url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        """Ask, and where an answer leads to. urllib3 would read the bodies of answers that lead elsewhere."""
+        for _ in range(MOST_REDIRECTS + 1):
+            self._reception.begin(self.stop)
+            try:
+                response = self._pool.request(
+                    "GET", url, headers=headers, preload_content=False, redirect=False, retries=False
+                )
+                where = response.get_redirect_location()
+                if not where:
+                    self._reception.headers_came()
+                    return response
+                response.close()
+                url = urljoin(url, where)
+            except ValueError as error:
+                raise DownloadError(f"{url} is or leads to no address: {error}") from error
+        raise DownloadError(f"{url}: led elsewhere more than {MOST_REDIRECTS} times")
+
     def _pieces(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-        waited_s, came_bytes = 0.0, 0
-        while True:
-            if self.stop():
-                raise FetchStoppedError("fetching was stopped")
-            asked_s = self._clock.monotonic_s()
-            piece = response.read1(self._throttle.piece_bytes, decode_content=False)
-            waited_s += self._clock.monotonic_s() - asked_s
-            if not piece:
-                return
-            came_bytes += len(piece)
-            if waited_s >= SLOW_S:
-                if came_bytes < LEAST_BYTES_PER_S * waited_s:
-                    raise SlowRetrievalError(f"{came_bytes} bytes in {waited_s:.0f} s")
-                waited_s, came_bytes = 0.0, 0
-            self._throttle.take(len(piece))
+        while piece := response.read1(MOST_PIECE_BYTES, decode_content=False):
+            self._reception.content_came(len(piece))
             yield piece
+            self._reception.look()
 
 
 def _start(response: urllib3.BaseHTTPResponse, asked: int) -> int:

@@ -1,7 +1,8 @@
 """What takes long on the way to a staged model: fetching, and building and testing.
 
-Each runs in a thread of its own. It is told to stop and then waited for: two of them never write into one
-folder. What it came to is posted, for a try that may have been replaced meanwhile.
+Each runs in a thread of its own. It is told to stop and then waited for, by all that would use the network or
+its folder: two of them never write into one folder. What it came to is posted, for a try that may have been
+replaced meanwhile.
 """
 
 import threading
@@ -81,6 +82,11 @@ class Jobs:
     folder: Path
     on_progress: Callable[[float], None]
     on_stage: Callable[[Job, State], None]
+
+    def find(self, job: Job) -> JobDone:
+        """Find a model in the store, while another fetch has not ended yet."""
+        folder = self.activator.kept(job.target.manifest)
+        return JobDone(job, folder=folder, why="" if folder else "the fetch before has not ended yet")
 
     def fetch(self, job: Job) -> JobDone:
         """Find a model in the store, or download it."""

@@ -91,7 +91,7 @@ class TufRepository:
         folder: For what must be remembered; this process holds it.
         bandwidth_kbit_s: Most kilobits per second; None or 0: no limit.
         clock: The cart's.
-        timeout_s: Longest wait for a connection, and for the next bytes.
+        timeout_s: Longest wait for a connection, for all headers of an answer, and for its next bytes.
         user: Who asks, for the server's log, such as store and cart.
 
     Raises:

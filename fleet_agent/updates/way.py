@@ -34,6 +34,9 @@ FETCHED_GAUGE = "update_fetched_percent"
 class Way:
     """Runs one job at a time. The updater's thread owns it.
 
+    A fetch that another order ends may take its time to end: looking up a name or a handshake cannot be
+    stopped. It is left behind: a model that the cart keeps need not wait for it; the network does.
+
     Args:
         ledger: The record.
         repository: Where models come from.
@@ -72,14 +75,15 @@ class Way:
             on_stage=self._on_stage,
         )
         self._job: Job | None = None
-        self._thread: threading.Thread | None = None
+        self._left: Job | None = None
+        self._threads: list[threading.Thread] = []
         self._fetched: Path | None = None
         self._retries = 0
         self._retry_at_s = 0.0
 
     @property
     def works(self) -> bool:
-        """Whether a job is under way."""
+        """Whether a job is under way that was not left behind."""
         return self._job is not None
 
     def begin_stop(self) -> None:
@@ -89,29 +93,38 @@ class Way:
             job.stopping.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the job's thread; returns whether it ended."""
-        if self._thread is None:
-            return True
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        """Wait for the threads of jobs; returns whether they ended."""
+        until_s = self._clock.monotonic_s() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, until_s - self._clock.monotonic_s()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def begin_anew(self, wanted: str) -> None:
-        """Forget the try before, and delete all downloads but that of a model, by its manifest's sha256."""
+        """Forget the try before, and delete all downloads that no job writes.
+
+        Args:
+            wanted: sha256 of the manifest of the model whose download stays; empty: none.
+        """
         self._fetched, self._retries, self._retry_at_s = None, 0, 0.0
         self._telemetry.gauge(FETCHED_GAUGE, None)
         if self._folder.is_dir():
+            stays = {wanted, self._left.target.manifest if self._left else ""}
             for path in self._folder.iterdir():
-                if path.is_dir() and path.name != wanted:
+                if path.is_dir() and path.name not in stays:
                     _remove(path)
 
     def go_on(self, record: Record, work: Work) -> None:
         """Begin what is due, or stop what is not wanted or not permitted any more."""
         job, folder = self._job, self._fetched
         if job is not None:
-            if not _wanted(job, record) or (work == "wait" and job.kind == "fetch"):
+            wanted = _wanted(job, record)
+            if not wanted or (work == "wait" and job.kind == "fetch"):
                 job.stopping.set()
+            if not wanted and job.kind == "fetch" and self._left is None:
+                self._job, self._left = None, job
+                self._mailbox.poke()
         elif work == "fetch" and self._clock.monotonic_s() >= self._retry_at_s:
-            self._begin("fetch", record, self._jobs.fetch)
+            self._begin("fetch", record, self._jobs.find if self._left else self._jobs.fetch)
         elif work == "prepare" and folder is not None:
             self._begin("prepare", record, lambda job: self._jobs.prepare(job, folder))
 
@@ -120,8 +133,9 @@ class Way:
             return
         job = Job(kind, record.target)
         self._job = job
-        self._thread = self._clock.thread(lambda: self._mailbox.post(work(job)), f"updates-{kind}")
-        self._thread.start()
+        thread = self._clock.thread(lambda: self._mailbox.post(work(job)), f"updates-{kind}")
+        thread.start()
+        self._threads = [*(other for other in self._threads if other.is_alive()), thread]
 
     def _on_stage(self, job: Job, state: State) -> None:
         with self._ledger.lock:
@@ -134,6 +148,9 @@ class Way:
         Raises:
             UpdateRecordError: it cannot be written yet: say it again.
         """
+        if done.job is self._left:
+            self._end_left(done.job)
+            return None
         self._job = None
         if not _wanted(done.job, self._ledger.record) or done.job.stopping.is_set():
             if done.prepared is not None:
@@ -150,6 +167,14 @@ class Way:
         else:
             self._retry_later(done.why)
         return None
+
+    def _end_left(self, job: Job) -> None:
+        """Let fetches go on; what was left behind came to nothing."""
+        self._left, self._retries, self._retry_at_s = None, 0, 0.0
+        self._telemetry.gauge(FETCHED_GAUGE, None)
+        record, manifest = self._ledger.record, job.target.manifest
+        if record.state not in WORKING or record.target is None or record.target.manifest != manifest:
+            _remove(self._folder / manifest)
 
     def _retry_later(self, why: str) -> None:
         longest_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(self._retries, 20))

@@ -6,7 +6,7 @@ import msgspec
 import yaml
 
 from fleet_control.errors import PlanError, RequestRefusedError
-from fleet_control.rollouts.plan import MAX_PLAN_BYTES
+from fleet_control.rollouts.plan_text import MAX_PLAN_BYTES
 
 JSON_TYPES = frozenset({"application/json"})
 YAML_TYPES = frozenset({"text/yaml", "application/yaml", "application/x-yaml", "text/x-yaml"})

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from fleet_control.api.failures import Failure
-from fleet_control.rollouts.plan import MAX_PLAN_BYTES
+from fleet_control.rollouts.plan_text import MAX_PLAN_BYTES
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

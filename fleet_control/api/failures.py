@@ -11,7 +11,6 @@
 | 503 | `unavailable` | a database, broker or repository is away; `Retry-After` says when to ask again |
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,8 +36,6 @@ from fleet_control.errors import (
 RETRY_AFTER_S = 2
 # Of the carts that are in another rollout: more would make an answer that nobody reads.
 MAX_NAMED_TAKEN = 1_000
-# A remedy may follow the field: "...; there are: accuracy, errors, latency".
-_FIELD = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`(?:; [^`]*)?\Z")
 _AWAY = (StoreError, FencedError, BrokerError, RegistryError)
 
 
@@ -71,7 +68,7 @@ def failure_of(error: FleetControlError) -> Failure:
     if isinstance(error, RequestRefusedError):
         return Failure(error.status, error.code, text)
     if isinstance(error, PlanError):
-        return Failure(400, "plan", text, _field(error))
+        return Failure(400, "plan", text, {"field": error.field} if error.field else {})
     if isinstance(error, NotSignedInError):
         return Failure(401, "not_signed_in", text, headers={"WWW-Authenticate": "Bearer"})
     if isinstance(error, PersonRefusedError):
@@ -95,11 +92,6 @@ def _refusal(error: FleetControlError, text: str) -> Failure:
     if isinstance(error, ReusedKeyError):
         return Failure(409, "reused_key", text)
     return Failure(500, "internal", "an error of the service; its log says more")
-
-
-def _field(error: PlanError) -> dict[str, str]:
-    found = _FIELD.search(error.why)
-    return {"field": found[1]} if found else {}
 
 
 def invalid(errors: Sequence[Any]) -> Failure:

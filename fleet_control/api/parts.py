@@ -21,7 +21,7 @@ PERSON_HEADER = "X-Cartwright-Person"
 # A key that is short is a key that somebody else has, too: it is kept for ever.
 KEY_PATTERN = r"^[A-Za-z0-9._:-]{8,128}$"
 
-bearer = HTTPBearer(auto_error=False, description="A service token; see `cartwright rollouts token create`.")
+bearer = HTTPBearer(auto_error=False, description="A service token; see `cartwright control token create`.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from fleet_control.api import views
-from fleet_control.api.sentences import sentence_of
+from fleet_control.api.sentences import sentence_of, waits_for
+from fleet_control.plurals import many
 from fleet_control.rollouts.plan import Plan
 from fleet_control.rollouts.ports import (
     CartSighting,
@@ -73,6 +74,7 @@ def _fields(rollout: Rollout) -> dict[str, Any]:
         "changed_at": iso(rollout.changed_ms),
         "current_stage": rollout.current,
         "pool": rollout.pool,
+        "live": rollout.live,
         "plan": msgspec.to_builtins(rollout.plan),
         "stages": [_stage(rollout.plan, index, stage) for index, stage in enumerate(rollout.stages)],
         "verdicts": [
@@ -108,12 +110,19 @@ def _planned(plan: Plan, index: int) -> str:
     if stage.percent is not None:
         return f"{stage.percent:g} %"
     if isinstance(stage.carts, tuple):
-        return f"{len(stage.carts)} named carts"
-    return f"{stage.carts} carts"
+        return many(len(stage.carts), "named cart")
+    return many(stage.carts or 0, "cart")
 
 
-def cart_of(record: CartRecord) -> views.CartView:
-    """Return a cart of a rollout."""
+def cart_of(record: CartRecord, rollout: Rollout, seen: CartSighting | None) -> views.CartView:
+    """Return a cart of a rollout.
+
+    Args:
+        record: The cart, as the rollout knows it.
+        rollout: The head.
+        seen: The cart as the broker knows it now: a rollout that has ended watches nobody any more.
+    """
+    running = seen.model if rollout.status.final and seen and seen.model else record.running
     return views.CartView(
         store=record.store,
         cart=record.cart,
@@ -122,8 +131,8 @@ def cart_of(record: CartRecord) -> views.CartView:
         stage=record.stage,
         attempt=record.attempt,
         device=record.device,
-        why=record.why,
-        running=record.running,
+        why=record.why or waits_for(record, rollout),
+        running=running,
         told_at=_iso(record.told_ms),
         changed_at=iso(record.changed_ms),
         pair=record.pair,

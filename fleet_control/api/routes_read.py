@@ -54,11 +54,12 @@ def list_carts(  # noqa: PLR0917  # FastAPI passes by name
     limit: Limit = 100,
 ) -> views.CartsView:
     """List the carts of a rollout in the order of their ids."""
-    parts.control.store.head(rollout)
+    head = parts.control.store.head(rollout)
+    fleet = parts.control.fleet() if head.status.final else {}
     page = parts.control.store.cart_page(
         rollout, statuses=status, store=store, after=after or "", limit=limit + 1
     )
-    carts = [rendering.cart_of(record) for record in page[:limit]]
+    carts = [rendering.cart_of(record, head, fleet.get(record.cart)) for record in page[:limit]]
     return views.CartsView(carts=carts, next=carts[-1].cart if len(page) > limit else None)
 
 

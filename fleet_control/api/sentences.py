@@ -1,10 +1,12 @@
-"""One plain sentence for each entry of the log. Pure."""
+"""Plain words for each entry of the log, and for what a cart waits for. Pure."""
 
 from collections.abc import Callable
 
+from fleet_control.plurals import many
 from fleet_control.rollouts import events
 from fleet_control.rollouts.events import AnyEvent
-from fleet_control.rollouts.rollout import Rollout
+from fleet_control.rollouts.rollout import CartRecord, Rollout
+from fleet_control.rollouts.states import CartStatus, DeviceState, RolloutStatus
 
 _BY = {
     "gates": "its gates promoted it",
@@ -24,8 +26,23 @@ def sentence_of(event: AnyEvent, rollout: Rollout) -> str:
     return f"{sentence}: {event.reason}" if event.reason else f"{sentence}."
 
 
-def _carts(number: int) -> str:
-    return "1 cart" if number == 1 else f"{number:,} carts"
+def waits_for(record: CartRecord, rollout: Rollout) -> str:
+    """Return what a cart waits for that has done its part; empty if it does not wait.
+
+    Args:
+        record: The cart.
+        rollout: The head.
+    """
+    if record.status is CartStatus.REVERTING:
+        return "goes back when nobody shops"
+    if record.status is CartStatus.PROVING:
+        return "has committed; its telemetry has to show the model"
+    if record.status is not CartStatus.WORKING or record.device is not DeviceState.STAGED:
+        return ""
+    if rollout.status is RolloutStatus.PAUSED:
+        return "ready; waits until the rollout goes on"
+    window = ", within a maintenance window" if rollout.plan.windows else ""
+    return f"ready; goes live when nobody shops{window}"
 
 
 def _stage(rollout: Rollout, index: int) -> str:
@@ -34,12 +51,12 @@ def _stage(rollout: Rollout, index: int) -> str:
 
 
 def _started(event: events.Started, _: Rollout) -> str:
-    return f"{event.actor} started it; the target has {_carts(len(event.population))}"
+    return f"{event.actor} started it; the target has {many(len(event.population), 'cart')}"
 
 
 def _stage_started(event: events.StageStarted, rollout: Rollout) -> str:
     pairs = f", {len(event.pairs):,} of them in pairs with a control" if event.pairs else ""
-    return f"{_stage(rollout, event.stage).capitalize()} began with {_carts(len(event.carts))}{pairs}"
+    return f"{_stage(rollout, event.stage).capitalize()} began with {many(len(event.carts), 'cart')}{pairs}"
 
 
 def _told(event: events.CartsTold, rollout: Rollout) -> str:
@@ -51,7 +68,7 @@ def _recalled(event: events.CartsRecalled, rollout: Rollout) -> str:
 
 
 def _named(carts: tuple[str, ...]) -> str:
-    return f"{carts[0]} was" if len(carts) == 1 else f"{_carts(len(carts))} were"
+    return f"{carts[0]} was" if len(carts) == 1 else f"{many(len(carts), 'cart')} were"
 
 
 def _reported(event: events.CartReported, _: Rollout) -> str:
@@ -110,7 +127,7 @@ _SENTENCES: dict[type, Callable[..., str]] = {
     events.RollbackStarted: _rollback,
     events.Aborted: lambda event, _: f"{event.actor} aborted it; carts keep what they run",
     events.RetryAsked: lambda event, _: (
-        f"{event.actor} gave {_carts(len(event.carts))} another round of tries"
+        f"{event.actor} gave {many(len(event.carts), 'cart')} another round of tries"
     ),
     events.CartsRecalled: _recalled,
     events.Finished: lambda event, _: f"It ended: {event.outcome.replace('_', ' ')}",

@@ -95,7 +95,7 @@ class ChoiceView(View):
 
 
 class RolloutSummary(View):
-    """A rollout in a list."""
+    """A rollout in a list. `live`: carts last known to run its model; of an ended one, when it ended."""
 
     id: str
     title: str
@@ -110,6 +110,7 @@ class RolloutSummary(View):
     changed_at: str
     current_stage: int | None
     pool: int
+    live: int
     plan: dict[str, Any]
     stages: list[StageView]
     verdicts: list[VerdictView]
@@ -128,7 +129,7 @@ class RolloutsView(View):
 
 
 class CartView(View):
-    """One cart of a rollout."""
+    """One cart of a rollout. `why`: why it failed, or what it waits for; `running`: as it says now."""
 
     store: str
     cart: str

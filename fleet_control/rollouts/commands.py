@@ -5,6 +5,7 @@ from typing import Any
 
 from fleet_control.errors import ActionRefusedError
 from fleet_control.rollouts import events, permissions
+from fleet_control.rollouts.consequences import retried
 from fleet_control.rollouts.events import AnyEvent
 from fleet_control.rollouts.ports import Command
 from fleet_control.rollouts.rollout import CartRecord, Rollout
@@ -49,7 +50,7 @@ def events_of(
 
 
 def _retry(rollout: Rollout, carts: Mapping[str, CartRecord], command: Command, at_ms: int) -> AnyEvent:
-    statuses = permissions.retried(rollout)
+    statuses = retried(rollout)
     failed = [name for name, cart in carts.items() if cart.status in statuses]
     wanted = [name for name in failed if name in command.carts] if command.carts else failed
     if not wanted:

@@ -21,7 +21,8 @@ from fleet_control.errors import (
 )
 from fleet_control.rollouts import commands, events, membership, permissions
 from fleet_control.rollouts.batch import Batch, Loaded
-from fleet_control.rollouts.plan import Plan, plan_of
+from fleet_control.rollouts.plan import Plan
+from fleet_control.rollouts.plan_text import plan_of
 from fleet_control.rollouts.ports import (
     CartSighting,
     Change,
@@ -253,7 +254,8 @@ class RolloutControl:
         if before.fingerprint != record.fingerprint:
             raise ReusedKeyError(record.key)
         if before.outcome != DONE:
-            raise ActionRefusedError(record.action.value, before.outcome)
+            why = before.outcome.removeprefix(f"{record.action.value} is refused: ")
+            raise ActionRefusedError(record.action.value, why)
         return True
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Which action is allowed, by whom, in which state, and what it would do. Pure; asked by all who act.
+"""Which action is allowed, by whom, and in which state. Pure; asked by all who act.
 
 | action       | from                                    | role          |
 |--------------|-----------------------------------------|---------------|
@@ -14,9 +14,10 @@
 | promote      | running, with a stage that goes on      | owner         |
 """
 
+from fleet_control.rollouts.consequences import consequences, retried
 from fleet_control.rollouts.ports import Choice
 from fleet_control.rollouts.rollout import Rollout
-from fleet_control.rollouts.states import Action, CartStatus, Role, RolloutStatus, StageStatus
+from fleet_control.rollouts.states import Action, Role, RolloutStatus, StageStatus
 
 _RANK = {Role.VIEWER: 0, Role.ON_CALL: 1, Role.OWNER: 2}
 # An on-call engineer may stop and undo; going on is the owner's.
@@ -34,9 +35,6 @@ LEAST_ROLE = {
 }
 _LIVE = (RolloutStatus.RUNNING, RolloutStatus.PAUSED)
 _GOING = (StageStatus.INSTALLING, StageStatus.BAKING, StageStatus.HOLDING)
-FAILED = (CartStatus.FAILED, CartStatus.REGRESSED)
-WITH_MODEL = (CartStatus.DONE, CartStatus.PROVING)
-IN_FLIGHT = (CartStatus.TOLD, CartStatus.WORKING)
 
 
 def may(role: Role, action: Action) -> bool:
@@ -53,7 +51,7 @@ def why_not(rollout: Rollout, action: Action, actor: str | None = None) -> str:
         actor: Who asks; None: somebody who has not created it.
     """
     if rollout.status.final:
-        return f"the rollout is {rollout.status.value}, which is final"
+        return f"the rollout is {_words(rollout)}, which is final"
     return _CHECKS[action](rollout, actor)
 
 
@@ -88,11 +86,6 @@ def _roll_back(rollout: Rollout, _: str | None) -> str:
 
 def _abort_keep(_: Rollout, __: str | None) -> str:
     return ""
-
-
-def retried(rollout: Rollout) -> tuple[CartStatus, ...]:
-    """Return the statuses of carts that a retry is for."""
-    return (CartStatus.REVERT_FAILED,) if rollout.status is RolloutStatus.ROLLING_BACK else FAILED
 
 
 def _retry(rollout: Rollout, _: str | None) -> str:
@@ -137,79 +130,6 @@ def _choice(rollout: Rollout, action: Action, role: Role, actor: str | None) -> 
     if not reason and not may(role, action):
         reason = f"the role {_role(LEAST_ROLE[action])} is needed"
     return Choice(action, not reason, reason, () if reason else consequences(rollout, action))
-
-
-def consequences(rollout: Rollout, action: Action) -> tuple[str, ...]:
-    """Return what an action does to how many carts, in sentences, before it is done."""
-    told = _CONSEQUENCES.get(action)
-    return told(rollout) if told else ()
-
-
-def _pause_means(rollout: Rollout) -> tuple[str, ...]:
-    return (
-        f"{_carts(rollout.count(*WITH_MODEL))} keep {rollout.plan.model[:8]} and go on with it.",
-        f"{_carts(rollout.count(*IN_FLIGHT))} on the way stop fetching and put nothing live.",
-        f"{_carts(rollout.count(CartStatus.WAITING) + rollout.pool)} are not told anything.",
-    )
-
-
-def _resume_means(rollout: Rollout) -> tuple[str, ...]:
-    failed = rollout.count(*FAILED)
-    on_the_way = rollout.count(*IN_FLIGHT, CartStatus.WAITING)
-    return (
-        f"{_carts(failed)} that failed and all verdicts so far are acknowledged: only new ones pause it.",
-        f"{_carts(on_the_way)} go on towards {rollout.plan.model[:8]}.",
-    )
-
-
-def _roll_back_means(rollout: Rollout) -> tuple[str, ...]:
-    back = rollout.count(*WITH_MODEL, *IN_FLIGHT, *FAILED)
-    lost = rollout.count(CartStatus.UNREACHABLE)
-    return (
-        f"{_carts(back)} are told to run {rollout.baseline[:8]} again, each when its basket is empty.",
-        f"{_carts(lost)} that cannot be reached read it when they come back.",
-    )
-
-
-def _abort_means(rollout: Rollout) -> tuple[str, ...]:
-    return (
-        f"{_carts(rollout.count(*WITH_MODEL))} keep {rollout.plan.model[:8]}.",
-        f"{_carts(rollout.count(*IN_FLIGHT, CartStatus.WAITING))} stay with what they run.",
-        "It cannot be resumed.",
-    )
-
-
-def _retry_means(rollout: Rollout) -> tuple[str, ...]:
-    failed = _carts(rollout.count(*retried(rollout)))
-    if rollout.status is RolloutStatus.ROLLING_BACK:
-        return (f"{failed} that did not go back in time are told once more to run {rollout.baseline[:8]}.",)
-    return (f"{failed} get another {1 + rollout.plan.device.retries} tries.",)
-
-
-def _promote_means(rollout: Rollout) -> tuple[str, ...]:
-    stage = rollout.stage
-    name = stage.name if stage else ""
-    return (f"Stage {name} ends without waiting for its gates; the next one begins at once.",)
-
-
-def _start_means(_: Rollout) -> tuple[str, ...]:
-    return ("The carts of the target are frozen as they are now, and the first stage begins.",)
-
-
-_CONSEQUENCES = {
-    Action.START: _start_means,
-    Action.PAUSE: _pause_means,
-    Action.RESUME: _resume_means,
-    Action.ROLL_BACK: _roll_back_means,
-    Action.ABORT_REVERT: _roll_back_means,
-    Action.ABORT_KEEP: _abort_means,
-    Action.RETRY: _retry_means,
-    Action.PROMOTE: _promote_means,
-}
-
-
-def _carts(n: int) -> str:
-    return "1 cart" if n == 1 else f"{n:,} carts"
 
 
 def _words(rollout: Rollout) -> str:

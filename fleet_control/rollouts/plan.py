@@ -1,4 +1,4 @@
-"""What a rollout owner asks for: read from YAML, checked, frozen.
+"""What a rollout owner asks for, checked and frozen; `plan_text` reads it from YAML.
 
 rollout: autumn
 model: 66196504fd6e7b0a
@@ -13,15 +13,10 @@ gates:
   - {metric: latency, quantile: 0.99, threshold_ms: 250, mode: shadow}
 """
 
-import re
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
-import yaml
 from msgspec import Meta, Struct, field
 
-from fleet_control.errors import PlanError
 from fleet_protocol.fields import Digest, Id, LabelName, RolloutId, ShortText
 
 Percent = Annotated[float, Meta(gt=0, le=100)]
@@ -34,8 +29,6 @@ Mode = Literal["enforce", "shadow"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 ClockTime = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d\Z")]
 
-# A plan is written by hand; more is a mistake or an attack.
-MAX_PLAN_BYTES = 256 * 1024
 MAX_STAGES = 20
 MAX_GATES = 12
 MAX_NAMED_CARTS = 20_000
@@ -191,112 +184,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: Annotated[str, Meta(max_length=64)] | None = None
 
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])\Z")
-
-
-def load_plan(path: Path) -> Plan:
-    """Read a plan's file.
-
-    Raises:
-        PlanError: it cannot be read, or something in it is wrong.
-    """
-    try:
-        with path.open("rb") as file:
-            document = file.read(MAX_PLAN_BYTES + 1)
-    except OSError as error:
-        raise PlanError(str(path), error.strerror or str(error)) from error
-    return parse_plan(document, str(path))
-
-
-def parse_plan(document: bytes | str, name: str = "plan") -> Plan:
-    """Return the plan of a YAML (or JSON) document. A duration may be written `bake: 2h` for `bake_s: 7200`.
-
-    Raises:
-        PlanError: it is no plan; names the field and what is wrong.
-    """
-    if len(document) > MAX_PLAN_BYTES:
-        raise PlanError(name, f"larger than {MAX_PLAN_BYTES} bytes")
-    try:
-        tree = yaml.load(document, Loader=_PlainLoader)  # noqa: S506  # a safe loader, and a stricter one
-    except (yaml.YAMLError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        said = " ".join(str(error).replace("<byte string>", name).replace("<unicode string>", name).split())
-        raise PlanError(name, f"not YAML: {said}") from error
-    return plan_of(tree, name)
-
-
-def plan_of(tree: Any, name: str = "plan") -> Plan:
-    """Return the plan of a tree of plain values.
-
-    Raises:
-        PlanError: it is no plan; names the field and what is wrong.
-    """
-    try:
-        plan = msgspec.convert(_in_seconds(tree), Plan, strict=True)
-    except (msgspec.ValidationError, RecursionError, OverflowError) as error:
-        raise PlanError(name, _helpful(str(error))) from error
-    if wrong := _wrong(plan):
-        raise PlanError(name, wrong)
-    return plan
-
-
-# What the errors of the types leave out, by a word in them.
-_HINTS = (
-    ("regex '^[0-9a-f]{12,64}", "a digest has 12 to 64 hex digits: see `cartwright models list`"),
-    ("got `int` - at `$.model`", "put the digest in quotes"),
-    ("got `int` - at `$.baseline`", "put the digest in quotes"),
-    (".metric", "there are: accuracy, errors, latency"),
-    (".mode", "there are: enforce, shadow"),
-    (".on_fail", "there are: pause, roll_back"),
-    ("days", "there are: mon, tue, wed, thu, fri, sat, sun"),
-    ("margin", "0.02 is two points"),
-)
-
-
-def _helpful(said: str) -> str:
-    """Return an error of the types with what it leaves out."""
-    hint = next((hint for word, hint in _HINTS if word in said), "")
-    if "unknown field" in said:
-        known = ", ".join(DURATIONS)
-        hint = f"see the fields in docs/rollouts.md; durations are {known}, as in 90s, 30m, 2h or 7d"
-    return f"{said}; {hint}" if hint else said
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Reads plain values; aliases, with which a few lines become gigabytes, are refused."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse an alias."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not allowed")
-        return super().compose_node(parent, index)
-
-
-def _in_seconds(value: Any) -> Any:
-    """Replace `NAME: 2h` by `NAME_s: 7200.0` wherever a text is a duration, and lists by tuples."""
-    if isinstance(value, dict):
-        return dict(_entry(key, inner) for key, inner in value.items())
-    if isinstance(value, list):
-        return [_in_seconds(inner) for inner in value]
-    return value
-
-
-_TIMES_OF_DAY = ("start", "end")
-DAY_MIN = 24 * 60
-DURATIONS = ("bake", "install", "max_wait", "timeout", "unreachable", "window")
-
-
-def _entry(key: Any, value: Any) -> tuple[Any, Any]:
-    if key in DURATIONS and isinstance(value, str) and (found := _DURATION.match(value.strip())):
-        seconds = float(found[1]) * _UNITS_S[found[2]]
-        return f"{key}_s", int(seconds) if seconds.is_integer() else seconds
-    if key in _TIMES_OF_DAY and isinstance(value, int) and 0 <= value < DAY_MIN:
-        # YAML 1.1 takes 22:00 without quotes for 22 times 60.
-        return key, f"{value // 60:02}:{value % 60:02}"
-    return key, _in_seconds(value)
-
-
-def _wrong(plan: Plan) -> str:
+def broken_rule(plan: Plan) -> str:
     """Return what the types alone cannot tell, in a sentence; empty if nothing."""
     return _wrong_stages(plan) or _wrong_gates(plan)
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from fleet_control.plurals import many
 from fleet_control.rollouts import membership
 from fleet_control.rollouts.events import Candidate
 from fleet_control.rollouts.plan import Plan
@@ -84,7 +85,8 @@ def _problems_of_stages(
         return
     for stage, draw in zip(plan.stages, draws, strict=True):
         if not draw.carts:
-            yield f"stage {stage.name} has no carts: {len(target)} carts are too few for its size"
+            few = f"{many(len(target), 'cart', 'is', 'are')} too few"
+            yield f"stage {stage.name} has no carts: {few} for its size"
 
 
 def _problems_of_models(
@@ -112,7 +114,7 @@ def _problems_of_carts(
             there = _listed(sorted(value for value in known if value)) or "no cart has it"
             yield f"no cart has the label {label} {' or '.join(wanted)}; there are: {there}"
     for rollout, n in Counter(taken.values()).items():
-        yield f"{n} carts are in rollout {rollout}, which has not ended"
+        yield f"{many(n, 'cart', 'is', 'are')} in rollout {rollout}, which has not ended"
 
 
 def _warnings(
@@ -124,11 +126,12 @@ def _warnings(
     if offline := [cart.cart for cart in sightings if not cart.online]:
         yield f"offline now, told when they are back: {_listed(sorted(offline))}"
     if already := sum(cart.model == plan.model for cart in sightings):
-        yield f"{already} carts run the model already"
+        yield f"{many(already, 'cart', 'runs', 'run')} the model already"
     baseline = baseline_of(plan, fleet)
     others = {cart.model for cart in sightings} - {plan.model, baseline}
     if others:
-        yield f"carts run {len(others)} other models than the baseline: they are no fair comparison"
+        models = "1 other model" if len(others) == 1 else f"{len(others)} other models"
+        yield f"carts run {models} than the baseline: they are no fair comparison"
     if plan.windows:
         spans = ", ".join(
             f"{'/'.join(window.days) or 'every day'} {window.start} to {window.end}"
@@ -138,8 +141,8 @@ def _warnings(
     pairs = sum(len(draw.pairs) for draw in draws)
     if plan.promotion is not None and len(draws) > 1 and pairs < LEAST_PAIRS:
         yield (
-            f"{pairs} pairs of carts cannot prove that the model is harmless (at least {LEAST_PAIRS} can): "
-            "a person will have to promote"
+            f"{many(pairs, 'pair')} of carts cannot prove that the model is harmless "
+            f"(at least {LEAST_PAIRS} can): a person will have to promote"
         )
 
 

@@ -63,6 +63,8 @@ class Rollout:
         stages: Those of the plan, and the tail.
         current: Index of the stage that runs or ran last; None before the first.
         pool: Carts of the target in no stage yet.
+        live: Carts last known to run the model.
+        on_trial: Those of them that have not committed to it yet.
         created_ms: When it was created.
         created_by: By whom.
         changed_ms: When the status last changed.
@@ -83,6 +85,8 @@ class Rollout:
     stages: tuple[Stage, ...]
     current: int | None = None
     pool: int = 0
+    live: int = 0
+    on_trial: int = 0
     created_ms: int = 0
     created_by: str = ""
     changed_ms: int = 0
@@ -145,6 +149,14 @@ class CartRecord:
     changed_ms: int = 0
     pair: str | None = None
     before: CartStatus | None = None
+
+    def runs(self, model: str) -> bool:
+        """Whether it is last known to run a model."""
+        return self.running == model
+
+    def tries(self, model: str) -> bool:
+        """Whether it runs a model that it has not committed to yet."""
+        return self.running == model and self.status in (CartStatus.TOLD, CartStatus.WORKING)
 
     @property
     def holds(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from fleet_control.errors import ControlRefusedError
 from fleet_control.rollouts_cli.client import ControlClient
 from fleet_control.rollouts_cli.tables import wrapped
+from fleet_control.rollouts_cli.words import typed, words
 
 # Actions after which carts run something else, or that skip what the gates would have said.
 NEEDS_REASON = ("roll_back", "abort_keep", "abort_revert", "promote")
@@ -50,26 +51,27 @@ def carry_out(
         client: The API.
         wish: What.
         say: Shows a line.
-        ask: Asks a question; returns the answer.
+        ask: Asks a question; returns the answer. It raises `NotConfirmedError` when nobody is there.
 
     Raises:
         NotConfirmedError: nobody said yes, or no reason was given.
         ControlCallError: it could not be done.
     """
-    shown = client.get(f"/v1/rollouts/{wish.rollout}")
+    shown = client.get(f"/v1/rollouts/{wish.rollout}", "choices")
     choice = next(one for one in shown["choices"] if one["action"] == wish.action)
-    words = wish.action.replace("_", " ")
     # One that is not allowed is sent without a question: the refusal belongs into the audit log.
     asks = not wish.sure and choice["allowed"]
     if asks:
-        say(f"{wish.rollout} is {shown['status'].replace('_', ' ')}. To {words} it means:")
+        say(f"{wish.rollout} is {words(shown['status'])}. {typed(wish.action).capitalize()} means:")
         for sentence in choice["consequences"] or ("The rollout goes on from here.",):
             say(wrapped(f"  {sentence}"))
     needed = wish.action in NEEDS_REASON
-    reason = wish.reason or (ask("Why? ").strip() if needed and asks else "")
+    reason = wish.reason.strip()
+    while needed and asks and not reason:
+        reason = ask("Reason, for the log: ").strip()
     if needed and choice["allowed"] and not reason:
-        raise NotConfirmedError(f"say why: --reason, for whoever reads the log of a {words}")
-    if asks and ask(f"{words.capitalize()} {wish.rollout}? [y/N] ").strip().lower() not in _YES:
+        raise NotConfirmedError(f"say why: --reason, for whoever reads the log of {typed(wish.action)}")
+    if asks and ask(f"{typed(wish.action).capitalize()} {wish.rollout}? [y/N] ").strip().lower() not in _YES:
         raise NotConfirmedError("nothing was done")
     return _send(client, wish, reason, shown)
 
@@ -78,7 +80,7 @@ def _send(client: ControlClient, wish: Wish, reason: str, shown: dict[str, Any])
     if wish.action == "pause":
         return client.act(wish.rollout, wish.action, reason=reason)
     for left in reversed(range(MAX_TRIES)):
-        now = client.get(f"/v1/rollouts/{wish.rollout}")
+        now = client.get(f"/v1/rollouts/{wish.rollout}", "choices")
         if _what_matters(now) != _what_matters(shown):
             raise ControlRefusedError(409, "stale_version", _moved(now))
         try:
@@ -98,4 +100,4 @@ def _what_matters(rollout: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _moved(now: dict[str, Any]) -> str:
-    return f"{now['id']} has moved on and is {now['status'].replace('_', ' ')}: look again, then decide again"
+    return f"{now['id']} has moved on and is {words(now['status'])}: look again, then decide again"

@@ -4,8 +4,10 @@ import argparse
 import re
 from pathlib import Path
 
-from fleet_control.rollouts.states import CartStatus, Role, RolloutStatus
+from fleet_control.rollouts.states import CartStatus, RolloutStatus
+from fleet_control.rollouts_cli import legend
 from fleet_control.rollouts_cli.settings import DEFAULT_URL, TOKEN_ENV, TOKEN_FILE_ENV, URL_ENV
+from fleet_control.rollouts_cli.token_command import add_token
 
 _EPILOG = f"""\
 environment:
@@ -18,9 +20,6 @@ exit status:
   2  wrong usage        3  the API does not answer: for a command, ask again to be sure
   4  not signed in      5  not confirmed, nothing was done
 """
-_UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
-# Longer ones are never renewed, and so never revoked.
-_MAX_EXPIRES_S = 366 * 86_400
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 
 
@@ -35,12 +34,23 @@ def parser() -> argparse.ArgumentParser:
     commands = cli.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reading(commands)
     _add_acting(commands)
-    _add_token(commands)
+    add_token(commands)
     return cli
 
 
-def _command(commands: argparse._SubParsersAction, name: str, said: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
-    one: argparse.ArgumentParser = commands.add_parser(name, help=said, description=said)
+def _command(
+    commands: argparse._SubParsersAction,  # type: ignore[type-arg]
+    name: str,
+    said: str,
+    epilog: str = "",
+) -> argparse.ArgumentParser:
+    one: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=said,
+        description=said,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     one.add_argument("--control", metavar="URL", help="address of the control API")
     one.add_argument("--token-file", type=Path, metavar="FILE", help="file that holds the token")
     one.add_argument(
@@ -51,21 +61,29 @@ def _command(commands: argparse._SubParsersAction, name: str, said: str) -> argp
 
 
 def _add_reading(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    one = _command(commands, "list", "List rollouts, the newest first.")
+    one = _command(
+        commands, "list", "List rollouts, the newest first.", legend.legend(STATUS=legend.ROLLOUTS)
+    )
     one.add_argument("--status", action="append", choices=[status.value for status in RolloutStatus])
     one.add_argument("--limit", type=int, default=50)
-    _on_rollout(commands, "show", "Show a rollout: stages, gates, and what you may do.")
-    one = _on_rollout(commands, "carts", "List the carts of a rollout.")
+    words = legend.legend(rollouts=legend.ROLLOUTS, stages=legend.STAGES, columns_count_carts=legend.COLUMNS)
+    _on_rollout(commands, "show", "Show a rollout: stages, gates, and what you may do.", words)
+    words = legend.legend(STATUS=legend.CARTS, SAYS=legend.DEVICES)
+    one = _on_rollout(commands, "carts", "List the carts of a rollout.", words)
     one.add_argument("--status", action="append", choices=[status.value for status in CartStatus])
     one.add_argument("--store")
     one.add_argument("--limit", type=int, default=100, help="at most so many (default: %(default)s)")
     _on_rollout(commands, "evidence", "Show what the gates know, and what they still need.")
     one = _on_rollout(commands, "log", "Show what happened to a rollout.")
-    one.add_argument("--after", type=int, default=0, metavar="NUMBER", help="only entries after this one")
+    where = one.add_mutually_exclusive_group()
+    where.add_argument("--after", type=int, default=0, metavar="NUMBER", help="only entries after this one")
+    where.add_argument("--last", type=_count, metavar="N", help="only the newest N entries")
     one.add_argument("--limit", type=int, default=1_000, help="at most so many (default: %(default)s)")
     one = _command(commands, "audit", "Show who asked for what, the newest first.")
     one.add_argument("rollout", nargs="?", type=_rollout, metavar="ID")
     one.add_argument("--limit", type=int, default=50)
+    _command(commands, "models", "List the models that a plan can name, the newest first.")
+    _command(commands, "fleet", "List the carts that a plan's target can choose: stores, hardware, labels.")
     one = _on_rollout(commands, "watch", "Follow a rollout until it ends; 0 if it completed.")
     one.add_argument(
         "--every-s", type=float, default=2.0, help="seconds between looks (default: %(default)s)"
@@ -99,25 +117,13 @@ def _add_acting(commands: argparse._SubParsersAction) -> None:  # type: ignore[t
             kept.add_argument("--revert", action="store_true", help="carts go back to the baseline")
 
 
-def _add_token(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    token = commands.add_parser("token", help="make tokens for services and people")
-    kinds = token.add_subparsers(dest="token_command", required=True, metavar="COMMAND")
-    one = kinds.add_parser("create", help="make a token, and print it once")
-    one.add_argument("name", help="of the service or person; it is the actor in the audit log")
-    one.add_argument("--role", required=True, choices=[role.value for role in Role])
-    one.add_argument("--tokens", type=Path, required=True, metavar="FILE", help="the service's tokens file")
-    one.add_argument("--expires", type=_expires, default="90d", metavar="90d", help="default: %(default)s")
-    one.add_argument(
-        "--acts-for-people", action="store_true", help="it may name whom it speaks for: for the dashboard"
-    )
-
-
 def _on_rollout(
     commands: argparse._SubParsersAction,  # type: ignore[type-arg]
     name: str,
     said: str,
+    epilog: str = "",
 ) -> argparse.ArgumentParser:
-    one = _command(commands, name, said)
+    one = _command(commands, name, said, epilog)
     one.add_argument("rollout", type=_rollout, metavar="ID")
     return one
 
@@ -129,10 +135,8 @@ def _rollout(text: str) -> str:
     return text
 
 
-def _expires(text: str) -> float:
-    number, unit = text[:-1], text[-1:]
-    seconds = int(number) * _UNITS_S.get(unit, 0) if number.isascii() and number.isdigit() else 0
-    if not 0 < seconds <= _MAX_EXPIRES_S:
-        msg = f"{text!r} is no time such as 90d, 12h or 30m, at most 366d"
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        msg = f"{text!r} is no number of entries"
         raise argparse.ArgumentTypeError(msg)
-    return float(seconds)
+    return int(text)

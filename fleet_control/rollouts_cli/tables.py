@@ -1,11 +1,11 @@
 """Tables for terminals. Pure."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 WIDTH = 100
 _GAP = "  "
-# No column but the last is wider: an e-mail address must not push everything else out.
+# No column but those that take what is left is wider: an e-mail address must not push everything else out.
 _WIDEST = 32
 
 
@@ -26,29 +26,44 @@ def wrapped(text: str) -> str:
 
 
 def table(
-    titles: Sequence[str], rows: Sequence[Sequence[object]], *, width: int = WIDTH, right: str = ""
+    titles: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    width: int | None = WIDTH,
+    right: Collection[str] = (),
+    flexible: int = 1,
 ) -> str:
-    """Return rows under titles; the last column takes what is left of the width, and is cut to it.
+    """Return rows under titles.
 
     Args:
         titles: Of the columns.
         rows: Values by column; None is a dash.
-        width: Of the terminal.
-        right: Titles of columns of numbers, separated by spaces.
+        width: Of the terminal; None: nothing is cut.
+        right: Titles of columns of numbers.
+        flexible: So many of the last columns share what is left of the width, and are cut to it.
     """
     cells = [[clean(value) for value in row] for row in rows]
     widths = [max(len(title), *(len(row[i]) for row in cells), 0) for i, title in enumerate(titles)]
-    widths[:-1] = [min(size, _WIDEST) for size in widths[:-1]]
-    left = width - sum(widths[:-1]) - len(_GAP) * (len(titles) - 1)
-    widths[-1] = max(len(titles[-1]), min(widths[-1], left))
-    numbers = [title in right.split() for title in titles]
+    if width is not None:
+        _squeeze(widths, titles, width, len(titles) - flexible)
     return "\n".join(
         _GAP.join(
-            cut(cell, size).rjust(size) if number else cut(cell, size).ljust(size)
-            for cell, size, number in zip(row, widths, numbers, strict=True)
+            cut(cell, size).rjust(size) if title in right else cut(cell, size).ljust(size)
+            for cell, size, title in zip(row, widths, titles, strict=True)
         ).rstrip()
         for row in [list(titles), *cells]
     )
+
+
+def _squeeze(widths: list[int], titles: Sequence[str], width: int, fixed: int) -> None:
+    """Narrow columns until they fit: those after the fixed ones, the widest first, none below its title."""
+    widths[:fixed] = [min(size, _WIDEST) for size in widths[:fixed]]
+    left = width - len(_GAP) * (len(widths) - 1)
+    while sum(widths) > left:
+        widest = max(range(fixed, len(widths)), key=lambda i: widths[i] - len(titles[i]))
+        if widths[widest] <= len(titles[widest]):
+            return
+        widths[widest] -= 1
 
 
 def time(iso: str | None) -> str:

@@ -1,26 +1,27 @@
-"""What the command line shows of the API's answers. Pure."""
+"""What the command line shows of the API's answers, within the width of a terminal (None: uncut). Pure."""
 
 from typing import Any
 
-from fleet_control.rollouts_cli.tables import clean, table, time, wrapped
+from fleet_control.plurals import many
+from fleet_control.rollouts_cli import inventory, legend
+from fleet_control.rollouts_cli.tables import WIDTH, clean, table, time, wrapped
+from fleet_control.rollouts_cli.words import typed, words
 
 Answer = dict[str, Any]
-
-
-def _words(value: object) -> str:
-    return clean(value).replace("_", " ")
+FINAL = ("completed", "rolled_back", "aborted")
 
 
 def _short(digest: str | None) -> str | None:
     return digest[:8] if digest else digest
 
 
-def rollouts(answer: Answer) -> str:
+def rollouts(answer: Answer, width: int | None = WIDTH) -> str:
     """Return the list of rollouts."""
     rows = [_row(one) for one in answer["rollouts"]]
     if not rows:
         return "There are no rollouts."
-    return table(("ID", "STATUS", "STAGE", "DONE", "FAILED", "CHANGED", "WHY"), rows, right="DONE FAILED")
+    titles = ("ID", "STATUS", "STAGE", "DONE", "FAILED", "CHANGED", "WHY")
+    return table(titles, rows, width=width, right=("DONE", "FAILED"))
 
 
 def _row(one: Answer) -> tuple[object, ...]:
@@ -30,64 +31,83 @@ def _row(one: Answer) -> tuple[object, ...]:
     failed = sum(stage["counts"]["failed"] + stage["counts"]["regressed"] for stage in stages)
     stage = None if current is None else stages[current]["name"]
     changed = time(one["changed_at"])
-    return one["id"], _words(one["status"]), stage, f"{done}/{counted}", failed, changed, one["why"]
+    return one["id"], words(one["status"]), stage, f"{done}/{counted}", failed, changed, one["why"]
 
 
-def rollout(one: Answer) -> str:
+def rollout(one: Answer, width: int | None = WIDTH) -> str:
     """Return one rollout with its stages, verdicts and what may be done."""
-    by = ", by a gate" if one["automatic"] else ""
-    why = f": {one['why']}" if one["why"] else ""
     lines = [
-        wrapped(f"{one['id']}: {_words(one['status'])} since {time(one['changed_at'])}{by}{why}"),
+        wrapped(_state(one)),
         f"model {clean(one['model'])}, baseline {clean(one['baseline'])}, version {one['version']}",
         f"created by {clean(one['created_by'])} at {time(one['created_at'])}",
-        "",
-        _stages(one),
+    ]
+    # A service of an older version does not say it.
+    if (live := one.get("live")) is not None:
+        when = "when it ended" if one["status"] in FINAL else "now"
+        lines.append(f"live {when}: the model on {many(live, 'cart')}")
+    lines += ["", _stages(one, width)]
+    lines += [
+        wrapped(f"{stage['name']} {words(stage['status'])}: {stage['why']}")
+        for stage in one["stages"]
+        if stage["why"]
     ]
     if one["pool"]:
-        lines += ["", f"{one['pool']:,} carts are in no stage yet: controls."]
+        where = "in no stage" if one["status"] in FINAL else "in no stage yet: compared with those that are"
+        lines += ["", f"{many(one['pool'], 'cart')} of the target {where}."]
     if one["verdicts"]:
-        said = (f"{word['gate']} {_words(word['verdict'])}" for word in one["verdicts"])
+        said = (f"{word['gate']} {words(word['verdict'])}" for word in one["verdicts"])
         lines += ["", "Gates: " + ", ".join(said)]
-    allowed = [_words(choice["action"]) for choice in one.get("choices", ()) if choice["allowed"]]
-    lines += ["", "You may: " + (", ".join(allowed) or "only look") + "."]
+    allowed = [typed(choice["action"]) for choice in one.get("choices", ()) if choice["allowed"]]
+    lines += ["", f"You may: {', '.join(allowed) or 'only look'}."]
+    if allowed:
+        lines.append(f"   As in: cartwright rollouts {allowed[0]} {one['id']}")
     return "\n".join(lines)
 
 
-def _stages(one: Answer) -> str:
+def _state(one: Answer) -> str:
+    by = ", by a gate" if one["automatic"] else ""
+    why = f": {one['why']}" if one["why"] else ""
+    status, at = words(one["status"]), time(one["changed_at"])
+    if one["status"] not in FINAL:
+        return f"{one['id']}: {status} since {at}{by}{why}"
+    ends = {"done": "kept the model", "reverted": "went back", "revert_failed": "did not go back in time"}
+    counted = {name: sum(stage["counts"][name] for stage in one["stages"]) for name in ends}
+    carts = "; ".join(f"{many(n, 'cart')} {ends[name]}" for name, n in counted.items() if n)
+    return f"{one['id']}: ended {at}, {status}{by}{why} ({carts or 'no cart was changed'})"
+
+
+def _stages(one: Answer, width: int | None) -> str:
     rows = []
     for stage in one["stages"]:
         counts = stage["counts"]
-        moving = counts["told"] + counts["working"] + counts["proving"] + counts["reverting"]
-        out = counts["unreachable"] + counts["excluded"]
         rows.append(
             (
                 ("> " if stage["index"] == one["current_stage"] else "  ") + stage["name"],
-                _words(stage["status"]),
+                words(stage["status"]),
                 stage["planned"],
                 counts["done"],
-                moving,
+                counts["told"] + counts["working"] + counts["proving"],
                 counts["waiting"],
                 counts["failed"] + counts["regressed"] + counts["revert_failed"],
+                counts["reverting"],
                 counts["reverted"],
-                out,
-                stage["why"],
+                counts["unreachable"] + counts["excluded"],
             )
         )
-    titles = ("  STAGE", "STATUS", "SIZE", "DONE", "MOVING", "WAIT", "FAILED", "BACK", "AWAY", "WHY")
-    return table(titles, rows, right="DONE MOVING WAIT FAILED BACK AWAY")
+    titles = ("  STAGE", "STATUS", "SIZE", *legend.COLUMNS)
+    return table(titles, rows, width=width, right=tuple(legend.COLUMNS))
 
 
-def carts(answer: Answer) -> str:
+def carts(answer: Answer, width: int | None = WIDTH) -> str:
     """Return the carts of a rollout."""
     rows = [
         (
             cart["store"],
             cart["cart"],
-            _words(cart["status"]),
+            words(cart["status"]),
             cart["stage"],
             cart["attempt"],
-            cart["device"],
+            words(cart["device"]),
             _short(cart["running"]),
             time(cart["changed_at"]),
             cart["why"],
@@ -95,18 +115,18 @@ def carts(answer: Answer) -> str:
         for cart in answer["carts"]
     ]
     titles = ("STORE", "CART", "STATUS", "STAGE", "TRY", "SAYS", "RUNS", "CHANGED", "WHY")
-    return table(titles, rows, right="STAGE TRY") if rows else "No carts."
+    return table(titles, rows, width=width, right=("STAGE", "TRY")) if rows else "No carts."
 
 
-def evidence(answer: Answer) -> str:
+def evidence(answer: Answer, width: int | None = WIDTH) -> str:
     """Return what the gates know."""
     rows = [
         (
             gate["gate"],
-            _words(gate["verdict"]) + (" (shadow)" if gate["mode"] == "shadow" else ""),
+            words(gate["verdict"]) + (" (shadow)" if gate["mode"] == "shadow" else ""),
             f"{_number(gate['e_value'])} / {_number(gate['threshold'])}",
             _interval(gate["interval"]),
-            _share(gate["canary"]) if gate["pairs"] is None else f"{gate['pairs']} pairs",
+            _share(gate["canary"]) if gate["pairs"] is None else many(gate["pairs"], "pair"),
             _share(gate["control"]),
             gate["needed"],
         )
@@ -117,7 +137,7 @@ def evidence(answer: Answer) -> str:
     titles = ("GATE", "SAYS", "E / FAILS AT", "CANARY - CONTROL", "CANARY", "CONTROL", "NEEDED")
     notes = (wrapped(f"{gate['gate']}: {gate['note']}") for gate in answer["gates"] if gate["note"])
     meaning = "NEEDED: about so many more canary events until harm would be found."
-    numbers = table(titles, rows, right="CANARY CONTROL NEEDED")
+    numbers = table(titles, rows, width=width, right=("CANARY", "CONTROL", "NEEDED"))
     return "\n".join([numbers, "", *notes, meaning])
 
 
@@ -151,35 +171,47 @@ def entry(one: Answer) -> str:
     return f"{one['number']:>6}  {time(one['at'])}  {clean(one['text'])}"
 
 
-def audit(answer: Answer) -> str:
-    """Return commands."""
+def audit(answer: Answer, width: int | None = WIDTH) -> str:
+    """Return commands, each accepted or refused."""
     rows = [
         (
             time(one["at"]),
             one["actor"],
-            _words(one["role"]),
-            _words(one["action"]),
+            words(one["role"]),
+            typed(one["action"]),
             one["rollout"],
-            one["reason"] if one["outcome"] == "done" else f"REFUSED: {one['outcome']}",
+            _outcome(one),
+            one["reason"],
         )
         for one in answer["commands"]
     ]
-    titles = ("AT", "WHO", "ROLE", "ACTION", "ROLLOUT", "REASON")
-    return table(titles, rows) if rows else "Nobody has asked for anything yet."
+    titles = ("AT", "WHO", "ROLE", "ACTION", "ROLLOUT", "OUTCOME", "REASON")
+    return table(titles, rows, width=width, flexible=2) if rows else "Nobody has asked for anything yet."
 
 
-def preview(answer: Answer) -> str:
+def _outcome(command: Answer) -> str:
+    outcome = str(command["outcome"])
+    if outcome == "done":
+        return "accepted"
+    why = outcome.removeprefix(f"{command['action']} is refused: ")
+    return f"refused: {why}"
+
+
+def preview(answer: Answer, width: int | None = WIDTH) -> str:
     """Return what a plan would mean."""
     rows = [
         (stage["name"], stage["carts"], stage["pairs"], len(stage["by_store"]), _kinds(stage["by_hardware"]))
         for stage in answer["stages"]
     ]
+    titles = ("STAGE", "CARTS", "PAIRS", "STORES", "HARDWARE")
+    offline, already = f"{answer['offline']:,} offline", f"{answer['already']:,} with the model already"
     lines = [
-        f"{answer['carts']:,} carts: {answer['offline']:,} offline, {answer['already']:,} run it already.",
+        f"{many(answer['carts'], 'cart')}: {offline}, {already}.",
         "",
-        table(("STAGE", "CARTS", "PAIRS", "STORES", "HARDWARE"), rows, right="CARTS PAIRS STORES"),
+        table(titles, rows, width=width, right=("CARTS", "PAIRS", "STORES")),
     ]
     lines += [wrapped(f"PROBLEM: {problem}") for problem in answer["problems"]]
+    lines += [wrapped(f"  {hint}") for hint in inventory.hints(" ".join(answer["problems"]))]
     lines += [wrapped(f"warning: {warning}") for warning in answer["warnings"]]
     return "\n".join(lines)
 

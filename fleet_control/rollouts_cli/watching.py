@@ -7,7 +7,6 @@ from collections.abc import Callable
 from fleet_control.rollouts_cli import texts
 from fleet_control.rollouts_cli.client import ControlClient
 
-_FINAL = ("completed", "rolled_back", "aborted")
 _PAGE = 1_000
 
 
@@ -36,14 +35,14 @@ def follow(
     after = 0
     while True:
         # First the state, then the log: what made the state is in the log by then.
-        now = client.get(f"/v1/rollouts/{rollout}")
+        now = client.get(f"/v1/rollouts/{rollout}", "status")
         more = True
         while more:
-            page = client.get(f"/v1/rollouts/{rollout}/log", {"after": after, "limit": _PAGE})
+            page = client.get(f"/v1/rollouts/{rollout}/log", "entries", {"after": after, "limit": _PAGE})
             for entry in page["entries"]:
                 say(json.dumps(entry) if as_json else texts.entry(entry))
                 after = entry["number"]
             more = page["next"] is not None
-        if now["status"] in _FINAL:
+        if now["status"] in texts.FINAL:
             return 0 if now["status"] == "completed" else 1
         sleep(every_s)

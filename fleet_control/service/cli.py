@@ -13,6 +13,7 @@ from fleet_control.errors import FleetControlError
 from fleet_control.ingest.addresses import parse_broker
 from fleet_control.rollouts.controller import Rhythm
 from fleet_control.rollouts.gating.blocks import Timing
+from fleet_control.rollouts_cli import token_command
 from fleet_control.service.service import ControlService, ControlSettings
 from queries.errors import QueriesError
 
@@ -22,7 +23,10 @@ WEBHOOK_SECRET_ENV = "CARTWRIGHT_WEBHOOK_SECRET"  # noqa: S105  # the variable's
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = _parser().parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["token"]:
+        return token_command.main(arguments)
+    options = _parser().parse_args(arguments)
     log_to_stderr()
     try:
         service = ControlService(_settings(options))
@@ -67,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Drive staged rollouts, and serve the control API.",
         epilog=f"{BROKER_ENV}, {WAREHOUSE_ENV} and {DATABASE_ENV} stand in for the options; {PASSWORD_ENV} "
         f"and {WEBHOOK_SECRET_ENV} keep secrets out of the process list. Several of these processes may run "
-        "on one PostgreSQL: one drives, all serve.",
+        "on one PostgreSQL: one drives, all serve. `cartwright control token create` makes tokens.",
     )
     _connections(parser)
     _pins(parser)
@@ -112,7 +116,7 @@ def _pins(parser: argparse.ArgumentParser) -> None:
 
 def _serving(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--tokens", required=True, type=Path, metavar="FILE", help="see `cartwright rollouts token`"
+        "--tokens", required=True, type=Path, metavar="FILE", help="see `cartwright control token create`"
     )
     parser.add_argument("--http-host", default="127.0.0.1", help="address of the API")
     parser.add_argument("--http-port", type=int, default=9103, help="port of the API; 0 picks a free one")

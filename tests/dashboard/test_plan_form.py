@@ -46,7 +46,7 @@ def test_form_becomes_a_plan() -> None:
 
 def test_the_form_gives_a_plan_that_the_engine_takes() -> None:
     """What the page sends is what the plan's own reader accepts: no field is called otherwise."""
-    from fleet_control.rollouts.plan import plan_of
+    from fleet_control.rollouts.plan_text import plan_of
 
     windows = ({"days": "Mon, tuesday", "start": "22:00", "end": "06:00"},)
     plan = plan_of(plan_of_form(replace(FORM, windows=windows, approval=True, on_fail="roll_back")))

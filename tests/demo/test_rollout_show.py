@@ -15,7 +15,7 @@ from fleet_control.api.access import AccessFile
 from fleet_control.registry.keys import KeyRing
 from fleet_control.registry.publisher import Publisher
 from fleet_control.registry.storage import FolderStorage
-from fleet_control.rollouts import plan as rollouts
+from fleet_control.rollouts import plan_text
 from fleet_control.rollouts.membership import draw_stage, ordered
 from fleet_control.rollouts.preview import LEAST_PAIRS
 from fleet_control.rollouts.states import Role
@@ -28,7 +28,7 @@ NOW_S = 1_800_000_000.0
 def test_the_plans_are_plans_and_have_pairs_enough_to_prove_something(show: str) -> None:
     """What the demo creates is what the reader of plans accepts; 24 carts give enough pairs."""
     tree = plan_of(SHOWS[show], "b" * 16, "a" * 16, 3, 360)
-    plan = rollouts.plan_of(tree)
+    plan = plan_text.plan_of(tree)
     assert plan.rollout == f"demo-{show}-3"
     target = ordered("seed", candidates(4, 6))
     draw = draw_stage("seed", plan.stages[0], target, ())

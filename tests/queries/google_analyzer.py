@@ -6,6 +6,7 @@ Compiling its WebAssembly takes most of a minute; the compiled module is kept be
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -46,9 +47,10 @@ class _KeptModule:
         kept = cls.folder / hashlib.sha256(seed.encode()).hexdigest()
         if not kept.exists():
             compiled = wasmtime.Module.from_file(engine, path).serialize()
-            fresh = kept.with_suffix(".new")
+            # Test processes run side by side: each writes its own file, and the last one stays.
+            fresh = kept.with_suffix(f".{os.getpid()}")
             fresh.write_bytes(compiled)
-            fresh.rename(kept)
+            fresh.replace(kept)
         return wasmtime.Module.deserialize_file(engine, str(kept))
 
 

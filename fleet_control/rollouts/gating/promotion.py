@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_control.errors import GateInputError
+from fleet_control.plurals import many
 from fleet_control.rollouts.gating.history import History
 from fleet_control.rollouts.gating.pairs import Round
 from fleet_control.rollouts.gating.situation import Situation
@@ -109,7 +110,9 @@ class Proving:
         if situation.now_ms >= situation.bake_over_ms + plan.max_wait_s * 1000:
             return f"nothing is proved {plan.max_wait_s / 3600:.3g} h after the bake"
         if not pairs_left and not self.stands:
-            return f"all {self.gate.pairs} pairs have counted, and prove nothing: a person decides"
+            return (
+                f"{many(self.gate.pairs, 'pair', 'has', 'have')} counted, and none is left; nothing is proved"
+            )
         return ""
 
     def numbers(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
+from fleet_control.plurals import many
 from fleet_control.rollouts import cart_steps, events
 from fleet_control.rollouts.events import AnyEvent
 from fleet_control.rollouts.maintenance import open_until
@@ -128,7 +129,7 @@ def recalls(rollout: Rollout, carts: Iterable[CartRecord], now_ms: int) -> Itera
         yield events.Finished(
             at_ms=now_ms,
             outcome="aborted" if rollout.aborting else "rolled_back",
-            reason=f"{failed} carts did not go back in time" if failed else "",
+            reason=f"{many(failed, 'cart')} did not go back in time" if failed else "",
         )
 
 
@@ -154,7 +155,7 @@ def _why_stop(rollout: Rollout) -> str:
     failed, known = stage.count(*_FAILED), rollout.acknowledged_failed
     share = failed / stage.counted
     if rollout.count(*_FAILED) > known and share > rollout.plan.device.max_failed_share:
-        return f"{failed} of {stage.counted} carts of stage {stage.name} failed"
+        return f"{failed} of {many(stage.counted, 'cart')} of stage {stage.name} failed"
     return ""
 
 
@@ -202,7 +203,7 @@ def _installing(rollout: Rollout, stage: Stage, plan: StagePlan, index: int, now
     since_ms = max(_since(stage.began_ms, now_ms), rollout.acknowledged_ms)
     if now_ms - since_ms > plan.install_s * 1000:
         done = stage.count(CartStatus.DONE)
-        why = f"{done} of {stage.counted} carts run the model after {plan.install_s / 3600:.3g} h"
+        why = f"{done} of {many(stage.counted, 'cart')} run the model after {plan.install_s / 3600:.3g} h"
         return events.StageHeld(at_ms=now_ms, stage=index, reason=why)
     return None
 

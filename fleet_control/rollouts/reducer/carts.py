@@ -98,7 +98,12 @@ def _changed(
         for index, stage in enumerate(rollout.stages)
     )
     pool = rollout.pool + moves.get(None, Counter())[CartStatus.POOL]
-    head = replace(rollout, stages=stages, pool=pool)
+    were, model = [carts[after.cart] for after in changed], rollout.plan.model
+    live = sum(cart.runs(model) for cart in changed) - sum(cart.runs(model) for cart in were)
+    on_trial = sum(cart.tries(model) for cart in changed) - sum(cart.tries(model) for cart in were)
+    head = replace(
+        rollout, stages=stages, pool=pool, live=rollout.live + live, on_trial=rollout.on_trial + on_trial
+    )
     # What was acknowledged and has recovered does not excuse what fails next.
     failed = head.count(CartStatus.FAILED, CartStatus.REGRESSED)
     known = min(rollout.acknowledged_failed, failed)

@@ -6,15 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import urllib3
-from tuf.api.exceptions import SlowRetrievalError
 
 from fleet_agent.activation.signing import trusted_keys
 from fleet_agent.activation.store import ModelStore, read_offer
-from fleet_agent.clock_simulated import SimulatedClock
 from fleet_agent.errors import FetchStoppedError, RepositoryRefusedError, RepositoryUnreachableError
 from fleet_agent.ports import SystemClock
-from fleet_agent.updates.fetching import HttpFetcher
 from fleet_agent.updates.repository import TufRepository
 from fleet_control.registry.model import read_model
 from fleet_control.registry.serve import RepositoryServer
@@ -202,32 +198,6 @@ def test_a_server_that_is_down_is_tried_again_later(world: World, make_cart: Mak
         cart.fetch(model)
     cart.repository.close()
     assert make_cart().fetch(model).name == model.manifest
-
-
-class _Trickle(urllib3.BaseHTTPResponse):
-    """An answer of which one byte comes each half minute."""
-
-    def __init__(self, clock: SimulatedClock) -> None:
-        super().__init__(
-            status=200, version=11, version_string="HTTP/1.1", reason="", decode_content=False, request_url=""
-        )
-        self._clock = clock
-
-    def read1(self, *_: object, **__: object) -> bytes:
-        """Return one byte, late."""
-        self._clock.sleep(30.0)
-        return b"x"
-
-
-def test_a_server_that_trickles_is_given_up() -> None:
-    """Slow retrieval: each byte comes within the time-out, and all together would take a year."""
-    clock = SimulatedClock()
-    start_s = clock.monotonic_s()
-    pieces = HttpFetcher(clock=clock, timeout_s=60.0)._pieces(_Trickle(clock))
-
-    with pytest.raises(SlowRetrievalError):
-        list(pieces)
-    assert clock.monotonic_s() - start_s == 60.0
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 4000, b"{", b'{"signed": {}}'])

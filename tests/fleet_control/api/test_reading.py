@@ -11,7 +11,8 @@ from fleet_control.api.rendering import gate_of, iso
 from fleet_control.api.sentences import sentence_of
 from fleet_control.rollouts import events
 from fleet_control.rollouts.ports import GateReading
-from fleet_control.rollouts.states import DeviceState, RolloutStatus, Verdict
+from fleet_control.rollouts.states import Action, DeviceState, RolloutStatus, Verdict
+from fleet_protocol.rollouts import Desired
 from tests.fleet_control.api.desk import Desk, bring_to
 from tests.fleet_control.rollouts.scene import PLAN, Scene
 from tests.fleet_control.rollouts.worlds import BASELINE, MODEL
@@ -34,7 +35,7 @@ def test_a_rollout_is_shown_with_its_stages_and_what_its_viewer_may_do(desk: Des
         6,
         600,
     )
-    assert one["pool"] == 18
+    assert (one["pool"], one["live"]) == (18, 6)
     choices = {choice["action"]: choice for choice in one["choices"]}
     assert choices["pause"]["allowed"]
     assert choices["pause"]["consequences"][0] == f"6 carts keep {MODEL[:8]} and go on with it."
@@ -73,6 +74,45 @@ def test_pages_of_carts_are_the_whole_list(desk: Desk) -> None:
     in_store = desk.get(f"{path}?store=s001&status=done&status=pool")["carts"]
     assert {cart["store"] for cart in in_store} == {"s001"}
     assert len(in_store) == 6
+
+
+def test_a_cart_that_waits_says_what_for(desk: Desk) -> None:
+    """A cart that is ready, one whose word is not proved and one that goes back are not just silent."""
+    scene = desk.new_scene(RolloutStatus.READY)
+    scene.obeys = False
+    scene.act(Action.START)
+    scene.arm()
+    scene.turn(2)
+    path = "/v1/rollouts/autumn/carts?status=told&status=working&status=proving&status=reverting"
+    told = desk.get(path)["carts"]
+    first, second = told[0], told[1]
+    for cart, state in ((first, DeviceState.STAGED), (second, DeviceState.COMMITTED)):
+        desired = Desired(generation=1, model=MODEL, manifest="2" * 64, rollout="autumn")
+        scene.fleet.say(scene.report(cart["store"], cart["cart"], desired, state))
+    scene.turn()
+
+    def why() -> dict[str, str]:
+        return {cart["cart"]: cart["why"] for cart in desk.get(path)["carts"]}
+
+    assert why()[first["cart"]] == "ready; goes live when nobody shops"
+    assert why()[second["cart"]] == "has committed; its telemetry has to show the model"
+    scene.act(Action.PAUSE)
+    assert why()[first["cart"]] == "ready; waits until the rollout goes on"
+    scene.act(Action.ROLL_BACK)
+    scene.turn()
+    assert why()[first["cart"]] == "goes back when nobody shops"
+
+
+def test_what_carts_of_an_ended_rollout_run_is_what_they_say_now(desk: Desk) -> None:
+    """Nobody watches them for this rollout any more, and another one may have changed them."""
+    scene = desk.new_scene(RolloutStatus.COMPLETED)
+    other = "c" * 16
+    cart = scene.fleet.carts()["s001-c01"]
+    scene.fleet.see([replace(cart, model=other)])
+
+    found = desk.get("/v1/rollouts/autumn/carts?store=s001&limit=1")["carts"]
+
+    assert [(one["cart"], one["running"]) for one in found] == [("s001-c01", other)]
 
 
 def test_pages_of_the_log_are_the_whole_log(desk: Desk) -> None:

@@ -10,7 +10,8 @@ from fleet_control.rollouts.gating.blocks import Block, Shares, Tally
 from fleet_control.rollouts.gating.gatekeeper import Found, Gatekeeper
 from fleet_control.rollouts.gating.pairs import Round
 from fleet_control.rollouts.gating.situation import Situation
-from fleet_control.rollouts.plan import Plan, plan_of
+from fleet_control.rollouts.plan import Plan
+from fleet_control.rollouts.plan_text import plan_of
 from tests.fleet_control.rollouts.worlds import BASELINE, MODEL
 
 BLOCK_MS = 60_000

@@ -4,9 +4,11 @@ import pytest
 
 from fleet_control.errors import ActionRefusedError
 from fleet_control.rollouts import commands, events, permissions
+from fleet_control.rollouts.consequences import consequences
 from fleet_control.rollouts.ports import Command
+from fleet_control.rollouts.rollout import TellCart
 from fleet_control.rollouts.states import Action, DeviceState, Role, RolloutStatus
-from tests.fleet_control.rollouts.worlds import Told, candidates, plan, says, sightings
+from tests.fleet_control.rollouts.worlds import BASELINE, MODEL, Told, candidates, plan, says, sightings
 
 FIRST, SECOND = "s001-c01", "s001-c02"
 
@@ -99,10 +101,36 @@ def test_what_pausing_does_is_said_in_numbers_before_it_is_done() -> None:
     """Done, in-flight and waiting carts are each counted."""
     told = _states()[RolloutStatus.RUNNING].done(FIRST)
     told.happens(says(SECOND, DeviceState.FETCHING, step=0))
-    keeps, stops, rests = permissions.consequences(told.rollout, Action.PAUSE)
-    assert keeps.startswith("1 cart ")
-    assert stops.startswith("1 cart ")
-    assert rests.startswith(f"{len(sightings()) - 2} carts ")
+    keeps, stops, rests = consequences(told.rollout, Action.PAUSE)
+    assert keeps == f"1 cart keeps {MODEL[:8]} and goes on with it."
+    assert stops == "1 cart on the way stops fetching and puts nothing live."
+    assert rests == f"{len(sightings()) - 2} carts are not told anything."
+
+
+def test_a_cart_on_trial_is_said_to_keep_the_model_in_a_pause_and_to_lose_it_in_an_abort() -> None:
+    """A cart that runs the model and has not committed is not said to put nothing live."""
+    told = _states()[RolloutStatus.RUNNING]
+    told.happens(says(FIRST, DeviceState.PROBATION, step=5, running=MODEL))
+    keeps, stops, _ = consequences(told.rollout, Action.PAUSE)
+    assert (keeps[:12], stops[:6]) == ("1 cart keeps", "1 cart")
+    kept, on_the_way, tried, _ = consequences(told.rollout, Action.ABORT_KEEP)
+    assert (kept[:7], on_the_way[:6]) == ("0 carts", "1 cart")
+    assert tried == f"1 cart on trial with {MODEL[:8]} goes back to {BASELINE[:8]}."
+    told.effects.clear()
+    told.happens(events.Aborted(at_ms=9, actor="olga", reason="enough"))
+    assert TellCart("s001", FIRST, BASELINE, 0) in told.effects
+
+
+def test_aborting_a_rollback_says_that_carts_still_go_back() -> None:
+    """Orders to go back outlive the rollout, and whoever ends it early is told so."""
+    told = _states()[RolloutStatus.ROLLING_BACK]
+    told.happens(events.CartsRecalled(at_ms=2, carts=(FIRST,)))
+    goes, stays, _ = consequences(told.rollout, Action.ABORT_KEEP)
+    assert goes.startswith("1 cart told to go back still goes when nobody shops")
+    assert stays == "0 carts not told yet stay with what they run."
+    told.effects.clear()
+    told.happens(events.Aborted(at_ms=9, actor="olga", reason="enough"))
+    assert not any(effect.cart == FIRST for effect in told.effects if isinstance(effect, TellCart))
 
 
 def test_what_makes_carts_run_something_else_needs_a_reason() -> None:

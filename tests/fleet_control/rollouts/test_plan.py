@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_control.errors import PlanError
-from fleet_control.rollouts.plan import MAX_PLAN_BYTES, load_plan, parse_plan, plan_of
+from fleet_control.rollouts.plan_text import MAX_PLAN_BYTES, load_plan, parse_plan, plan_of
 
 GOOD = """
 rollout: autumn
@@ -46,17 +46,37 @@ def test_a_plan_is_read_as_it_is_written(tmp_path: Path) -> None:
         ("percent: 100}", "percent: 90}", "last stage"),
         ("name: half", "name: canary", "unique"),
         ("name: half", "name: tail", "unique"),
-        ("model: bbbbbbbbbbbbbbbb", "model: b", "$.model"),
-        ("margin: 0.01", "margin: 1.5", "$.gates[0].margin"),
+        ("model: bbbbbbbbbbbbbbbb", "model: b", "model"),
+        ("margin: 0.01", "margin: 1.5", "gates[0].margin"),
         ("metric: latency", "metric: accuracy", "one gate"),
-        ("metric: latency", "metric: speed", "$.gates[1].metric"),
-        ('start: "22:00"', 'start: "25:00"', "$.windows[0].start"),
+        ("metric: latency", "metric: speed", "gates[1].metric"),
+        ('start: "22:00"', 'start: "25:00"', "windows[0].start"),
         ("retries: 1", "retrys: 1", "retrys"),
         ("percent: 10,", "percent: 10, carts: 5,", "either percent or carts"),
-        ("rollout: autumn", "rollout: 'a b'", "$.rollout"),
+        ("rollout: autumn", "rollout: 'a b'", "rollout"),
         ("rollout: autumn", "rollout: autumn\npromotion: null", "person"),
         ("rollout: autumn", "rollout: autumn\nbaseline: bbbbbbbbbbbbbbbb", "the same"),
         ("rollout: autumn", "- rollout", "not YAML"),
+        (
+            "bake: 2h",
+            "bake: 1 minute",
+            "stages[0].bake: '1 minute' is no length of time: write 90s, 30m, 2h or 7d",
+        ),
+        ("bake: 2h", "bake: 60", "stages[0].bake: 60 is no length of time"),
+        ("bake: 2h", "bake: 100d", "stages[0].bake: has to be at most 60d, not 100d"),
+        ("bake: 2h", "bake: 2h, bake_s: 5", "stands twice"),
+        ("bake: 2h", "bakes: 2h", "stages[0]: there is no field 'bakes': did you mean 'bake'?"),
+        (
+            "percent: 10,",
+            "percent: 10%,",
+            "stages[0].percent: has to be a number, not '10%'; 10 is ten percent",
+        ),
+        ("[s001, s002]", "s001", "target.stores: has to be a list, as in [a, b], not 's001'"),
+        ("[orin]", "orin", "target.labels: has to be a list"),
+        ("model: bbbbbbbbbbbbbbbb", "model: 6619650412345678", "cartwright rollouts models"),
+        ("model: bbbbbbbbbbbbbbbb", "", "the field 'model' is missing"),
+        ("rollout: autumn", "rollout: Autumn!", "rollout: 'Autumn!' is not possible; an id has at most 64"),
+        ("rollout: autumn", "rollout: autumn\nrollout: winter", "'rollout' stands twice"),
     ],
 )
 def test_a_wrong_plan_names_what_is_wrong(was: str, becomes: str, says: str) -> None:
@@ -103,6 +123,20 @@ _json = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=10,
 )
+
+
+def test_a_label_may_be_called_as_a_length_of_time_is() -> None:
+    """Labels have the names that their owner gives them."""
+    assert parse_plan(GOOD.replace("hardware: [orin]", "window: [left]")).target.labels == {
+        "window": ("left",)
+    }
+
+
+def test_a_long_value_is_not_repeated_at_length() -> None:
+    """Whatever stands in a field, its error fits a line."""
+    with pytest.raises(PlanError) as caught:
+        parse_plan(GOOD.replace("model: bbbbbbbbbbbbbbbb", f"model: {'x' * 10_000}"))
+    assert len(str(caught.value)) < 250
 
 
 @given(

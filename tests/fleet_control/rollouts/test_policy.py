@@ -270,7 +270,7 @@ def test_a_rollback_ends_when_everybody_is_back_and_says_who_is_not() -> None:
     told.happens(events.CartTimedOut(at_ms=11, cart=SECOND))
     told.happens(*of_stages.recalls(told.rollout, told.carts.values(), 12))
     assert told.rollout.status is RolloutStatus.ROLLED_BACK
-    assert "1 carts did not" in told.rollout.why
+    assert "1 cart did not" in told.rollout.why
 
 
 def test_the_tail_stage_bakes_as_the_last_planned_stage_did() -> None:

@@ -325,7 +325,11 @@ def _check_tallies(told: Told) -> None:
     for index, stage in enumerate(told.rollout.stages):
         counts = Counter(cart.status for cart in told.carts.values() if cart.stage == index)
         assert stage.tally == dict(counts)
-    assert told.rollout.pool == sum(c.status is CartStatus.POOL for c in told.carts.values())
+    carts = told.carts.values()
+    assert told.rollout.pool == sum(cart.status is CartStatus.POOL for cart in carts)
+    assert told.rollout.live == sum(cart.running == MODEL for cart in carts)
+    trying = (CartStatus.TOLD, CartStatus.WORKING)
+    assert told.rollout.on_trial == sum(cart.running == MODEL and cart.status in trying for cart in carts)
 
 
 @settings(max_examples=200)

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from fleet_control.rollouts import events, membership
 from fleet_control.rollouts.events import AnyEvent, Candidate
-from fleet_control.rollouts.plan import Plan, plan_of
+from fleet_control.rollouts.plan import Plan
+from fleet_control.rollouts.plan_text import plan_of
 from fleet_control.rollouts.ports import CartSighting
 from fleet_control.rollouts.reducer import create, reduce
 from fleet_control.rollouts.rollout import CartRecord, Effect, Rollout
@@ -96,12 +97,19 @@ class Told:
         return self
 
 
-def says(
-    cart: str, state: DeviceState, *, step: int, attempt: int = 1, at_ms: int = 0, why: str = ""
+def says(  # a report has so many parts
+    cart: str,
+    state: DeviceState,
+    *,
+    step: int,
+    attempt: int = 1,
+    at_ms: int = 0,
+    why: str = "",
+    running: str | None = None,
 ) -> events.CartReported:
     """Return a report."""
     return events.CartReported(
-        at_ms=at_ms, cart=cart, attempt=attempt, step=step, state=state, why=why, running=None
+        at_ms=at_ms, cart=cart, attempt=attempt, step=step, state=state, why=why, running=running
     )
 
 
