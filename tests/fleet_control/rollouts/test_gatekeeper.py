@@ -199,7 +199,7 @@ def test_pairs_that_lose_stop_the_rollout() -> None:
 @pytest.mark.parametrize(
     ("pairs_left", "now_ms", "why"),
     [
-        (0, BAKED.now_ms, "all 3 pairs"),
+        (0, BAKED.now_ms, "3 pairs have counted, and none is left"),
         (5, BAKED.now_ms + int(PLAN.max_wait_s * 1000), "nothing is proved 168 h after"),
     ],
 )
