@@ -1,7 +1,6 @@
 """`cartwright-agent`: run one cart, or check what its configuration names."""
 
 import argparse
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from fleet_agent.launch import Cart
 from fleet_agent.logs import log_to_stderr
 from fleet_agent.model_check import check_model
 from fleet_agent.ports import SystemClock
+from fleet_agent.stop_signals import on_stop_signal
 from fleet_agent.updates.repository import open_repository
 
 # How long a clean stop may take; systemd waits a little longer than this before it kills.
@@ -66,8 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run one cart until it is told to stop."""
     config = load_config(arguments.config)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    on_stop_signal(stop.set)
     cart = Cart(config, open_repository=open_repository)
     cart.start()
     print(f"READY {config.cart}", flush=True)

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ import structlog
 from fleet_control.errors import AddressError, BrokerUnreachableError
 from fleet_control.ingest.addresses import parse_broker
 from fleet_control.ingest.service import IngestService, IngestSettings
+from fleet_control.stop_signals import on_stop_signal
 from queries.errors import QueriesError
 
 BROKER_ENV = "CARTWRIGHT_BROKER"
@@ -29,8 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         address = f"{options.http_host}:{options.http_port}"
         return _fail(f"cannot listen on {address}: {error.strerror or error}; choose another --http-port")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.request_stop())
+    on_stop_signal(service.request_stop)
     try:
         return 0 if service.run(lambda address: print(f"READY {address}", flush=True)) else 1
     except (BrokerUnreachableError, QueriesError) as error:

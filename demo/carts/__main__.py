@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -17,6 +16,7 @@ from demo.world.settings import World
 from demo.world.truth import open_truth
 from fleet_agent.config import UpdatesConfig
 from fleet_agent.errors import AgentError
+from fleet_agent.stop_signals import on_stop_signal
 
 # A new model is watched for so long. Lower judges it on nothing; higher makes a show of rollouts longer.
 PROBATION_S = 20.0
@@ -36,8 +36,7 @@ def main() -> int:
     options = parser.parse_args()
     log_to_stderr()
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    on_stop_signal(stopping.set)
     try:
         updates = updates_config(options.repository, options.root)
         run_store(options.data_dir, options.store, options.broker, updates, stopping)

@@ -110,7 +110,7 @@ class IngestService:
         return f"http://{self._settings.http_host}:{self._status.port}"
 
     def request_stop(self) -> None:
-        """Make `run` come to its end; safe in a signal handler."""
+        """Make `run` come to its end. Any thread."""
         self._stopping.set()
 
     def run(self, on_ready: Callable[[str], None]) -> bool:

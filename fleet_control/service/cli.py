@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from fleet_control.rollouts.controller import Rhythm
 from fleet_control.rollouts.gating.blocks import Timing
 from fleet_control.rollouts_cli import token_command
 from fleet_control.service.service import ControlService, ControlSettings
+from fleet_control.stop_signals import on_stop_signal
 from queries.errors import QueriesError
 
 DATABASE_ENV = "CARTWRIGHT_CONTROL_DATABASE"
@@ -33,8 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FleetControlError, QueriesError) as error:
         print(f"cartwright control: {error}", file=sys.stderr)
         return 1
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.request_stop())
+    on_stop_signal(service.request_stop)
     return 0 if service.run(lambda url: print(f"READY {url}", flush=True)) else 1
 
 

@@ -188,7 +188,7 @@ class ControlService:
         return self._api.url
 
     def request_stop(self) -> None:
-        """Make `run` come to its end; safe in a signal handler."""
+        """Make `run` come to its end. Any thread."""
         self._stopping.set()
 
     def run(self, on_ready: Callable[[str], None]) -> bool:
