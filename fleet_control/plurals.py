@@ -8,6 +8,6 @@ def many(number: int, noun: str, one: str = "", more: str = "") -> str:
     return f"{counted} {verb}" if verb else counted
 
 
-def agreeing(number: int, one: str, more: str) -> str:
+def agreeing(number: float, one: str, more: str) -> str:
     """Return the word that agrees with a number."""
     return one if number == 1 else more

@@ -84,7 +84,9 @@ class Stage:
         plan = self._plan()
         rollout = plan["rollout"]
         self._control.post("/v1/rollouts", plan)
-        self._control.post(f"/v1/rollouts/{rollout}/actions", {"action": "start", "reason": "the demo"})
+        self._control.post(
+            f"/v1/rollouts/{rollout}/actions", {"action": "start", "reason": "a show of the demo"}
+        )
         say(f"{rollout}: {self._show.title}")
         if self._dashboard:
             say(f"Watch it: {self._dashboard}/rollouts?rollout={rollout}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fleet_control.errors import GateInputError
-from fleet_control.plurals import many
+from fleet_control.plurals import agreeing, many
 from fleet_control.rollouts.gating.history import History
 from fleet_control.rollouts.gating.pairs import Round
 from fleet_control.rollouts.gating.situation import Situation
@@ -74,11 +74,11 @@ class Proving:
             pairs_left: Pairs of the stage that have not counted yet.
         """
         if self.rejected:
-            return Verdict.FAIL, f"the pairs lose more than {self.gate.margin:g}"
+            return Verdict.FAIL, f"the pairs lose more than {_points(self.gate.margin)}"
         passed_before = self.verdict is Verdict.PASS
         # What is proved of the model holds in the next stage, too; there the other gates watch its bake.
         if self.stands and (passed_before or (situation.bake_is_over and situation.enough)):
-            return Verdict.PASS, f"the pairs lose less than {self.gate.margin:g}"
+            return Verdict.PASS, f"the pairs lose less than {_points(self.gate.margin)}"
         if passed_before:
             return Verdict.INCONCLUSIVE, "with the newest pairs the proof no longer stands"
         if not situation.watched:
@@ -155,3 +155,9 @@ class Proving:
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise GateInputError(GATE, str(state)[:200], "a stored gate is wanted") from error
+
+
+def _points(share: float) -> str:
+    """Return a difference of shares in percentage points."""
+    points = 100.0 * share
+    return f"{points:.3g} {agreeing(points, 'point', 'points')} of accuracy"
