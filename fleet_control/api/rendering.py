@@ -74,7 +74,7 @@ def _fields(rollout: Rollout) -> dict[str, Any]:
         "changed_at": iso(rollout.changed_ms),
         "current_stage": rollout.current,
         "pool": rollout.pool,
-        "live": rollout.live,
+        "live": rollout.standing.live,
         "plan": msgspec.to_builtins(rollout.plan),
         "stages": [_stage(rollout.plan, index, stage) for index, stage in enumerate(rollout.stages)],
         "verdicts": [

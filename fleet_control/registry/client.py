@@ -16,11 +16,11 @@ from tuf.api.exceptions import (
     RepositoryError,
 )
 from tuf.api.metadata import Metadata, TargetFile, Targets
-from tuf.ngclient import FetcherInterface, Updater
+from tuf.ngclient import Updater
 
 from fleet_control.errors import RegistryError
 from fleet_control.registry import catalogue
-from fleet_control.registry.fetching import FolderFetcher, HttpFetcher
+from fleet_control.registry.fetching import BoundedFetcher, FolderFetcher, HttpFetcher
 from fleet_control.registry.model import MANIFEST, parse_manifest
 from fleet_control.rollouts.ports import PublishedModel
 
@@ -48,11 +48,12 @@ class RepositoryRegistry:
         self._lock = threading.Lock()
         self._cache = tempfile.TemporaryDirectory(prefix="cartwright-registry-")
         self._seen: set[str] = set()
-        self._fetcher: FetcherInterface
+        self._fetcher: BoundedFetcher
         if isinstance(source, str) and source.startswith(("http://", "https://")):
             self._base, self._fetcher = f"{source.rstrip('/')}/", HttpFetcher()
         else:
             self._base, self._fetcher = "", FolderFetcher(Path(source))
+        self._fetcher.metadata_s = lists_s
 
     def models(self) -> tuple[PublishedModel, ...]:
         """Return all models, the newest first.

@@ -19,6 +19,9 @@ from fleet_control.registry.signed import MAX_METADATA_BYTES
 
 # Longest wait for the server to answer, or for its next bytes.
 TIMEOUT_S = 10
+# Longest time for metadata: megabytes at most. Lower refuses slow lines; higher, and a server that dripped
+# one answer keeps others from asking for so long after it is well again.
+METADATA_S = 20.0
 # Longest time for the body of one answer. Nobody may wait for it any more: its thread must end by itself.
 # Lower refuses large models; higher keeps more threads that a server drips to.
 ANSWER_S = 600.0
@@ -28,7 +31,13 @@ MOST_REDIRECTS = 3
 
 
 class BoundedFetcher(FetcherInterface):
-    """Fetches no metadata that carts would not take either, whatever length a stolen key signed for it."""
+    """Fetches no metadata that carts would not take either, whatever length a stolen key signed for it.
+
+    Attributes:
+        metadata_s: Longest time for one piece of metadata: whoever needs the next one waits for its end.
+    """
+
+    metadata_s = METADATA_S
 
     def download_bytes(self, url: str, max_length: int) -> bytes:
         """Return what lies at an address; TUF's client asks for metadata by this, and only for that.
@@ -38,15 +47,18 @@ class BoundedFetcher(FetcherInterface):
             max_length: What is signed, if something is.
 
         Raises:
-            DownloadError: it cannot be had, or is longer.
+            DownloadError: it cannot be had, is longer, or takes too long.
         """
         most_bytes = min(max_length, MAX_METADATA_BYTES)
+        until_s = time.monotonic() + self.metadata_s
         content = bytearray()
         with closing(self._fetched(url)) as pieces:
             for piece in pieces:
                 content += piece
                 if len(content) > most_bytes:
                     raise DownloadLengthMismatchError(f"{url} has more than {most_bytes} bytes")
+                if time.monotonic() > until_s:
+                    raise SlowRetrievalError(f"{url} was not whole after {self.metadata_s:.0f} s")
         return bytes(content)
 
     def _fetched(self, url: str) -> Generator[bytes, None, None]:

@@ -16,7 +16,7 @@ The rules:
 from dataclasses import replace
 
 from fleet_control.rollouts.events import CartExcluded, CartReported, CartSeen
-from fleet_control.rollouts.rollout import CartRecord
+from fleet_control.rollouts.rollout import CartRecord, Standing
 from fleet_control.rollouts.states import CartStatus, DeviceState
 
 # Windows in a row that prove a model which the cart says it has committed. Lower, and one window of a cart
@@ -142,6 +142,26 @@ def needs_recall(record: CartRecord) -> bool:
     lost_on_its_way_back = record.status is CartStatus.UNREACHABLE and record.before is CartStatus.REVERTING
     settled = record.status in (*left, CartStatus.REVERT_FAILED) or lost_on_its_way_back
     return record.attempt > 0 and not settled
+
+
+def is_under_way(record: CartRecord) -> bool:
+    """Whether it was told to take the model and is not done: its order must not outlive the rollout."""
+    lost = record.status is CartStatus.UNREACHABLE
+    status = record.before if lost else record.status
+    return record.attempt > 0 and status in (CartStatus.WAITING, CartStatus.TOLD, CartStatus.WORKING)
+
+
+def standing(record: CartRecord, model: str) -> Standing:
+    """Return what it adds to the counts of its rollout."""
+    live, recall, way = record.running == model, needs_recall(record), is_under_way(record)
+    return Standing(
+        live=live,
+        on_trial=live and record.status in (CartStatus.TOLD, CartStatus.WORKING),
+        to_recall=recall,
+        lost=recall and record.status is CartStatus.UNREACHABLE,
+        under_way=way,
+        under_way_live=way and live,
+    )
 
 
 def recalled_again(record: CartRecord, at_ms: int) -> CartRecord | None:

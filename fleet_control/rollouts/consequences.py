@@ -5,7 +5,6 @@ from fleet_control.rollouts.rollout import Rollout
 from fleet_control.rollouts.states import Action, CartStatus, RolloutStatus
 
 FAILED = (CartStatus.FAILED, CartStatus.REGRESSED)
-WITH_MODEL = (CartStatus.DONE, CartStatus.PROVING)
 IN_FLIGHT = (CartStatus.TOLD, CartStatus.WORKING)
 
 
@@ -21,7 +20,7 @@ def consequences(rollout: Rollout, action: Action) -> tuple[str, ...]:
 
 
 def _pause_means(rollout: Rollout) -> tuple[str, ...]:
-    live, on_the_way = rollout.live, rollout.count(*IN_FLIGHT) - rollout.on_trial
+    live, on_the_way = rollout.standing.live, rollout.count(*IN_FLIGHT) - rollout.standing.on_trial
     stop = agreeing(on_the_way, "stops fetching and puts", "stop fetching and put")
     return (
         f"{_carts(live, 'keeps', 'keep')} {rollout.plan.model[:8]} and {_go(live)} on with it.",
@@ -40,8 +39,8 @@ def _resume_means(rollout: Rollout) -> tuple[str, ...]:
 
 
 def _roll_back_means(rollout: Rollout) -> tuple[str, ...]:
-    back = rollout.count(*WITH_MODEL, *IN_FLIGHT, *FAILED)
-    lost, again = rollout.count(CartStatus.UNREACHABLE), f"{rollout.baseline[:8]} again"
+    lost, again = rollout.standing.lost, f"{rollout.baseline[:8]} again"
+    back = rollout.standing.to_recall - lost
     return (
         f"{_carts(back, 'is', 'are')} told to run {again}, each when its basket is empty.",
         f"{_carts(lost)} that cannot be reached {agreeing(lost, 'reads', 'read')} it when back.",
@@ -51,23 +50,22 @@ def _roll_back_means(rollout: Rollout) -> tuple[str, ...]:
 def _abort_means(rollout: Rollout) -> tuple[str, ...]:
     if rollout.status is RolloutStatus.ROLLING_BACK:
         return _abort_midway_means(rollout)
-    keep, trial, model = rollout.live - rollout.on_trial, rollout.on_trial, rollout.plan.model[:8]
-    on_the_way = rollout.count(*IN_FLIGHT, CartStatus.WAITING) - trial
-    tried = f"{_carts(trial)} on trial with {model} {_go(trial)} back to {rollout.baseline[:8]}."
+    now, model = rollout.standing, rollout.plan.model[:8]
+    keep = now.live - now.under_way_live
     return (
         f"{_carts(keep, 'keeps', 'keep')} {model}.",
-        f"{_carts(on_the_way)} on the way or waiting {_stay(on_the_way)}.",
-        *((tried,) if trial else ()),
+        f"{_carts(now.under_way)} on the way {_stay(now.under_way)} {rollout.baseline[:8]}.",
         "It cannot be resumed.",
     )
 
 
 def _abort_midway_means(rollout: Rollout) -> tuple[str, ...]:
-    told = rollout.count(CartStatus.REVERTING, CartStatus.REVERT_FAILED)
-    left = rollout.count(*WITH_MODEL, *FAILED)
+    now = rollout.standing
+    told = rollout.count(CartStatus.REVERTING, CartStatus.REVERT_FAILED) + now.under_way
+    left = now.to_recall - now.under_way
     return (
         f"{_carts(told)} told to go back still {_go(told)} when nobody shops; nothing watches that any more.",
-        f"{_carts(left)} not told yet {_stay(left)}.",
+        f"{_carts(left)} not told yet {agreeing(left, 'keeps', 'keep')} {rollout.plan.model[:8]}.",
         "It cannot be resumed.",
     )
 
@@ -111,4 +109,4 @@ def _go(n: int) -> str:
 
 
 def _stay(n: int) -> str:
-    return agreeing(n, "stays with what it runs", "stay with what they run")
+    return agreeing(n, "stays with, or goes back to,", "stay with, or go back to,")

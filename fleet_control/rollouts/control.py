@@ -11,11 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import structlog
 
 from fleet_control.errors import (
     ActionRefusedError,
     CartsTakenError,
     PlanError,
+    RegistryError,
     ReusedKeyError,
     StaleVersionError,
 )
@@ -41,6 +43,7 @@ from fleet_control.rollouts.reducer import create
 from fleet_control.rollouts.rollout import Rollout
 from fleet_control.rollouts.states import Action, Role
 
+_log = structlog.get_logger(__name__)
 # A command that meets other writers this often is given up: somebody changes the rollout all the time.
 MAX_TRIES = 20
 DONE = "done"
@@ -58,6 +61,8 @@ class RolloutControl:
         fleet: The carts.
         registry: The models.
         now_ms: The time, epoch milliseconds.
+        can_go_back: Whether the baseline of a rollout can be fetched, by what was heard last; None: the
+            repository is asked then and there.
         on_change: Called after every command that changed something: what waits to be told goes out now.
         evidence: What the gates of a rollout know.
     """
@@ -69,6 +74,7 @@ class RolloutControl:
         registry: Registry,
         *,
         now_ms: Callable[[], int],
+        can_go_back: Callable[[Rollout], bool] | None = None,
         on_change: Callable[[], None] = lambda: None,
         evidence: Callable[[str], tuple[GateReading, ...]] = lambda _: (),
     ) -> None:
@@ -76,6 +82,7 @@ class RolloutControl:
         self._fleet = fleet
         self._registry = registry
         self._now_ms = now_ms
+        self._can_go_back = can_go_back or (lambda rollout: baseline_is_there(registry, rollout))
         self._on_change = on_change
         self._evidence = evidence
 
@@ -216,8 +223,17 @@ class RolloutControl:
         raise StaleVersionError(command.rollout_id, loaded.rollout.version, found)
 
     def _check_baseline(self, command: Command) -> None:
+        """Refuse to send carts back to what is gone; a repository that does not answer stops nobody."""
         rollout = self._store.head(command.rollout_id)
-        if permissions.may(command.role, command.action) and not can_go_back(self._registry, rollout):
+        if not permissions.may(command.role, command.action):
+            return
+        try:
+            there = self._can_go_back(rollout)
+        except RegistryError as error:
+            # Carts that keep the baseline do not need the repository to go back to it.
+            _log.warning("not known whether the baseline can be fetched", why=str(error))
+            return
+        if not there:
             why = f"the baseline {rollout.baseline} cannot be fetched from the repository any more"
             raise ActionRefusedError(command.action.value, why)
 
@@ -255,7 +271,8 @@ class RolloutControl:
             raise ReusedKeyError(record.key)
         if before.outcome != DONE:
             why = before.outcome.removeprefix(f"{record.action.value} is refused: ")
-            raise ActionRefusedError(record.action.value, why)
+            forbidden = not permissions.may(record.role, record.action)
+            raise ActionRefusedError(record.action.value, why, forbidden=forbidden)
         return True
 
     @contextmanager
@@ -268,7 +285,7 @@ class RolloutControl:
             raise
 
 
-def can_go_back(registry: Registry, rollout: Rollout) -> bool:
+def baseline_is_there(registry: Registry, rollout: Rollout) -> bool:
     """Whether the very baseline that a rollout would bring back can be fetched.
 
     Raises:

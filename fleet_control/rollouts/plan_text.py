@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import yaml
@@ -18,7 +18,10 @@ DURATIONS = ("bake", "install", "max_wait", "timeout", "unreachable", "window")
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])\Z")
 _TIMES_OF_DAY = ("start", "end")
-_DAY_MIN = 24 * 60
+_HOUR_MIN = 60
+_DAY_MIN = 24 * _HOUR_MIN
+# A plan has six levels. Deeper ones are an attack on those who walk through it.
+MAX_DEPTH = 32
 
 
 def load_plan(path: Path) -> Plan:
@@ -41,14 +44,55 @@ def parse_plan(document: bytes | str, name: str = "plan") -> Plan:
     Raises:
         PlanError: it is no plan; names the field and what is wrong.
     """
+    return plan_of(tree_of(document, name), name)
+
+
+def tree_of(document: bytes | str, name: str = "plan") -> Any:
+    """Return the plain values of a YAML document.
+
+    Raises:
+        PlanError: it is too large or too deep, none, or holds what no plan may hold.
+    """
     if len(document) > MAX_PLAN_BYTES:
         raise PlanError(name, f"larger than {MAX_PLAN_BYTES} bytes")
     try:
+        _check_events(document, name)
         tree = yaml.load(document, Loader=_PlainLoader)  # noqa: S506  # a safe loader, and a stricter one
-    except (yaml.YAMLError, RecursionError, UnicodeDecodeError, ValueError) as error:
+    except _YAML_ERRORS as error:
         said = " ".join(str(error).replace("<byte string>", name).replace("<unicode string>", name).split())
         raise PlanError(name, f"not YAML: {said}") from error
-    return plan_of(tree, name)
+    check_values(tree, name)
+    return tree
+
+
+def _check_events(document: bytes | str, name: str) -> None:
+    """Refuse aliases and depth before anything is built: a few lines of aliases stand for gigabytes."""
+    depth = 0
+    for event in yaml.parse(document, Loader=_FastLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise PlanError(name, f"aliases are not allowed: *{event.anchor}")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise PlanError(name, f"more than {MAX_DEPTH} levels")
+
+
+def check_values(tree: Any, name: str = "plan") -> None:
+    """Refuse depth, and characters that no database takes.
+
+    Raises:
+        PlanError: there are some.
+    """
+    waiting = [(tree, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise PlanError(name, f"more than {MAX_DEPTH} levels")
+        if isinstance(value, dict):
+            waiting += [(inner, depth + 1) for pair in value.items() for inner in pair]
+        elif isinstance(value, list):
+            waiting += [(inner, depth + 1) for inner in value]
+        elif isinstance(value, str) and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value)):
+            raise PlanError(name, "a text holds a NUL character or half of a surrogate pair")
 
 
 def plan_of(tree: Any, name: str = "plan") -> Plan:
@@ -71,14 +115,25 @@ def plan_of(tree: Any, name: str = "plan") -> Plan:
     return plan
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """Reads plain values; aliases, with which a few lines become gigabytes, and doubled names are refused."""
+if TYPE_CHECKING:
+    _FastLoader = yaml.SafeLoader
+else:
+    # libyaml reads a plan of full size in a fraction of a second; Python alone takes seconds.
+    _FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# All that a constructor of YAML's own types lets out: `!!bool foo` is a KeyError, `!!int ""` an IndexError.
+_YAML_ERRORS = (
+    yaml.YAMLError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse an alias."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not allowed")
-        return super().compose_node(parent, index)
+
+class _PlainLoader(_FastLoader):
+    """Reads plain values; names that stand twice are refused."""
 
     def construct_mapping(  # the signature is PyYAML's
         self,
@@ -125,8 +180,8 @@ def _entry(key: Any, value: Any, where: str) -> tuple[Any, Any]:
     # Labels have the names that their owner gives them.
     if key in DURATIONS and not where.startswith("target"):
         return f"{key}_s", _seconds(value, path)
-    if key in _TIMES_OF_DAY and isinstance(value, int) and 0 <= value < _DAY_MIN:
-        # YAML 1.1 takes 22:00 without quotes for 22 times 60.
+    if key in _TIMES_OF_DAY and type(value) is int and _HOUR_MIN <= value < _DAY_MIN:
+        # YAML 1.1 takes 22:00 without quotes for 22 times 60; 22 alone may mean anything.
         return key, f"{value // 60:02}:{value % 60:02}"
     return key, _in_seconds(value, path)
 

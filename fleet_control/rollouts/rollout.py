@@ -50,6 +50,27 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How many carts of a rollout an action would concern; kept up to date cart by cart.
+
+    Attributes:
+        live: Last known to run the model.
+        on_trial: Those of them that have not committed to it yet.
+        to_recall: Told before and not on their way back: a rollback tells them.
+        lost: Those of them that cannot be reached.
+        under_way: Told before and not done: what they were told is withdrawn when the rollout ends.
+        under_way_live: Those of them that run the model.
+    """
+
+    live: int = 0
+    on_trial: int = 0
+    to_recall: int = 0
+    lost: int = 0
+    under_way: int = 0
+    under_way_live: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """The head.
 
@@ -59,12 +80,11 @@ class Rollout:
         manifests: sha256 of `manifest.json` by digest, of both models.
         status: Where it is.
         version: Entries of the log that made it.
-        generation: Of the permit: counts changes of what carts may do.
+        generation: Of the permit: rises with each change of what carts may do.
         stages: Those of the plan, and the tail.
         current: Index of the stage that runs or ran last; None before the first.
         pool: Carts of the target in no stage yet.
-        live: Carts last known to run the model.
-        on_trial: Those of them that have not committed to it yet.
+        standing: Carts by what an action would do to them.
         created_ms: When it was created.
         created_by: By whom.
         changed_ms: When the status last changed.
@@ -85,8 +105,7 @@ class Rollout:
     stages: tuple[Stage, ...]
     current: int | None = None
     pool: int = 0
-    live: int = 0
-    on_trial: int = 0
+    standing: Standing = field(default_factory=Standing)
     created_ms: int = 0
     created_by: str = ""
     changed_ms: int = 0
@@ -149,14 +168,6 @@ class CartRecord:
     changed_ms: int = 0
     pair: str | None = None
     before: CartStatus | None = None
-
-    def runs(self, model: str) -> bool:
-        """Whether it is last known to run a model."""
-        return self.running == model
-
-    def tries(self, model: str) -> bool:
-        """Whether it runs a model that it has not committed to yet."""
-        return self.running == model and self.status in (CartStatus.TOLD, CartStatus.WORKING)
 
     @property
     def holds(self) -> bool:

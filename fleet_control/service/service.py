@@ -23,7 +23,7 @@ from fleet_control.registry.keys import MAX_ROOT_BYTES
 from fleet_control.registry.pins import Pins
 from fleet_control.registry.storage import existing_repository
 from fleet_control.rollouts.baselines import Baselines
-from fleet_control.rollouts.control import RolloutControl, can_go_back
+from fleet_control.rollouts.control import RolloutControl, baseline_is_there
 from fleet_control.rollouts.controller import Controller, Rhythm
 from fleet_control.rollouts.engine import Engine
 from fleet_control.rollouts.fleet_mqtt import MqttFleet
@@ -136,7 +136,7 @@ class ControlService:
         if webhook is not None:
             opened.callback(webhook.close)
         self._zones = StoreZones(warehouse)
-        self._baselines = Baselines(lambda rollout: can_go_back(registry, rollout))
+        self._baselines = Baselines(lambda rollout: baseline_is_there(registry, rollout))
         engine = Engine(
             store,
             self._fleet,
@@ -170,6 +170,7 @@ class ControlService:
             self._fleet,
             registry,
             now_ms=now_ms,
+            can_go_back=self._baselines.can_go_back,
             on_change=self._controller.wake,
             evidence=observer.readings,
         )
@@ -220,15 +221,16 @@ class ControlService:
         prepared = False
         while not self._stopping.is_set():
             try:
+                # Pins first: they need no warehouse, and a baseline that is retired meanwhile is gone.
+                self._pin()
                 if not prepared:
                     apply_schema(self._warehouse)
                     prepared = True
                 self._zones.refresh()
-                self._pin()
                 while self._controller.leads and self._journal.run_once() and not self._stopping.is_set():
                     pass
             except Exception as error:  # noqa: BLE001  # charts may wait, rollouts may not
-                _log.warning("the warehouse is behind; trying again", why=str(error))
+                _log.warning("pins or the warehouse are behind; trying again", why=str(error))
             self._stopping.wait(self._settings.rhythm.observe_s)
 
     def _ask_repository(self) -> None:

@@ -1,12 +1,13 @@
 """Events of carts: they are told, they report, they are seen, they are called back."""
 
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from fleet_control.rollouts import cart_steps, events
 from fleet_control.rollouts.reducer.parts import Carts, ignored, notice, recall
-from fleet_control.rollouts.rollout import CartRecord, Effect, Rollout, Step, TellCart
+from fleet_control.rollouts.rollout import CartRecord, Effect, Rollout, Standing, Step, TellCart
 from fleet_control.rollouts.states import CartStatus, RolloutStatus
 
 _Change = Callable[[CartRecord], CartRecord | None]
@@ -98,16 +99,20 @@ def _changed(
         for index, stage in enumerate(rollout.stages)
     )
     pool = rollout.pool + moves.get(None, Counter())[CartStatus.POOL]
-    were, model = [carts[after.cart] for after in changed], rollout.plan.model
-    live = sum(cart.runs(model) for cart in changed) - sum(cart.runs(model) for cart in were)
-    on_trial = sum(cart.tries(model) for cart in changed) - sum(cart.tries(model) for cart in were)
-    head = replace(
-        rollout, stages=stages, pool=pool, live=rollout.live + live, on_trial=rollout.on_trial + on_trial
-    )
+    head = replace(rollout, stages=stages, pool=pool, standing=_standing(rollout, carts, changed))
     # What was acknowledged and has recovered does not excuse what fails next.
     failed = head.count(CartStatus.FAILED, CartStatus.REGRESSED)
     known = min(rollout.acknowledged_failed, failed)
     return Step(replace(head, acknowledged_failed=known), changed, effects)
+
+
+def _standing(rollout: Rollout, carts: Carts, changed: tuple[CartRecord, ...]) -> Standing:
+    model, now = rollout.plan.model, astuple(rollout.standing)
+    for after in changed:
+        came, left = cart_steps.standing(after, model), cart_steps.standing(carts[after.cart], model)
+        if came != left:
+            now = tuple(map(operator.add, now, map(operator.sub, astuple(came), astuple(left))))
+    return Standing(*now)
 
 
 def _added(tally: Mapping[CartStatus, int], moves: Mapping[CartStatus, int]) -> dict[CartStatus, int]:

@@ -21,8 +21,13 @@ def to_status(rollout: Rollout, status: RolloutStatus, event: AnyEvent) -> Rollo
 
 
 def permitted(rollout: Rollout, status: RolloutStatus, event: AnyEvent) -> Rollout:
-    """Return the head in a status in which carts may do something else: one generation higher."""
-    return replace(to_status(rollout, status, event), generation=rollout.generation + 1)
+    """Return the head in a status in which carts may do something else: a higher generation.
+
+    Carts ignore a generation below the highest that they have heard of. It is at least the time, so that a
+    pause is heard also when the database was restored from a backup, or made anew under carts that remember.
+    """
+    generation = max(rollout.generation + 1, event.at_ms)
+    return replace(to_status(rollout, status, event), generation=generation)
 
 
 def permit(rollout: Rollout, state: str) -> TellPermit:

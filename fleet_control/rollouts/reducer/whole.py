@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from fleet_control.rollouts import events
+from fleet_control.rollouts.cart_steps import is_under_way
 from fleet_control.rollouts.plan import TAIL
 from fleet_control.rollouts.reducer.parts import (
     Carts,
@@ -16,7 +17,7 @@ from fleet_control.rollouts.reducer.parts import (
     with_stage,
 )
 from fleet_control.rollouts.reducer.stages import GOING, OVER
-from fleet_control.rollouts.rollout import CartRecord, Effect, GateVerdict, Notice, Rollout, Stage, Step
+from fleet_control.rollouts.rollout import Effect, GateVerdict, Notice, Rollout, Stage, Step
 from fleet_control.rollouts.states import CartStatus, RolloutStatus, StageStatus
 
 
@@ -104,7 +105,7 @@ def aborted(rollout: Rollout, carts: Carts, event: events.Aborted) -> Step:
     head = _stopped(permitted(rollout, RolloutStatus.ABORTED, event), event)
     effects: list[Effect] = [permit(head, "ended"), notice("aborted", rollout, event)]
     # The retained order of a cart on its way must not outlive the rollout.
-    effects += [recall(rollout, cart) for cart in carts.values() if cart.attempt > 0 and _on_its_way(cart)]
+    effects += [recall(rollout, cart) for cart in carts.values() if is_under_way(cart)]
     return Step(head, effects=tuple(effects))
 
 
@@ -116,11 +117,6 @@ def _stopped(head: Rollout, event: events.RollbackStarted | events.Aborted) -> R
     return with_stage(
         head, replace(stage, status=StageStatus.STOPPED, ended_ms=event.at_ms, why=event.reason)
     )
-
-
-def _on_its_way(cart: CartRecord) -> bool:
-    status = cart.before if cart.status is CartStatus.UNREACHABLE else cart.status
-    return status in (CartStatus.WAITING, CartStatus.TOLD, CartStatus.WORKING)
 
 
 def finished(rollout: Rollout, carts: Carts, event: events.Finished) -> Step:
@@ -138,9 +134,7 @@ def finished(rollout: Rollout, carts: Carts, event: events.Finished) -> Step:
     effects: list[Effect] = [permit(head, "ended"), notice(event.outcome, rollout, event)]
     if event.outcome == "completed":
         # Carts that could not be reached stay with what they run, until another rollout asks for them.
-        effects += [
-            recall(rollout, cart) for cart in carts.values() if cart.attempt > 0 and _on_its_way(cart)
-        ]
+        effects += [recall(rollout, cart) for cart in carts.values() if is_under_way(cart)]
     return Step(head, effects=tuple(effects))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, func, insert, inspect, select, text
+from sqlalchemy import Column, Connection, func, insert, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fleet_control.errors import StoreError
@@ -48,26 +48,31 @@ def _prepare(connection: Connection, now_ms: int) -> None:
             raise StoreError(f"tables of another program are in the way: {', '.join(strange)}")
         tables.metadata.create_all(connection)
         connection.execute(insert(tables.schema).values(version=tables.SCHEMA_VERSION))
-        _number_from(connection, max(1, now_ms))
-        return
     found = connection.execute(select(tables.schema.c.version)).scalar()
     if found != tables.SCHEMA_VERSION:
         raise StoreError(
             f"the database of rollouts is of version {found}, and this program knows "
             f"{tables.SCHEMA_VERSION}: update the program"
         )
+    _number_from(connection, tables.outbox.c.id, now_ms)
+    _number_from(connection, tables.log.c.position, now_ms)
 
 
-def _number_from(connection: Connection, first: int) -> None:
-    """Let the outbox count from the time at which the database is made.
+def _number_from(connection: Connection, column: Column[int], now_ms: int) -> None:
+    """Let a table count on from the time at which the database is opened.
 
-    Carts ignore generations below the highest that they have seen: orders of a new database in place of one
-    that was lost would else be ignored in silence, for as long as the lost one had told them.
+    Carts ignore generations below the highest that they have seen, and the warehouse takes entries after its
+    newest one: what a database says that was made anew, or restored from a backup, would else be ignored in
+    silence for as long as the lost one had counted.
     """
-    name = tables.outbox.name
+    table, first = column.table.name, max(1, now_ms)
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.setval(func.pg_get_serial_sequence(name, "id"), first)))
-    else:
-        connection.execute(
-            text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :seq)"), {"name": name, "seq": first}
-        )
+        sequence = func.pg_get_serial_sequence(table, column.name)
+        newest = connection.execute(select(func.pg_sequence_last_value(sequence))).scalar() or 0
+        if newest < first:
+            connection.execute(select(func.setval(sequence, first)))
+        return
+    counted = "UPDATE sqlite_sequence SET seq = max(seq, :seq) WHERE name = :name"
+    if not connection.execute(text(counted), {"name": table, "seq": first}).rowcount:
+        begun = "INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :seq)"
+        connection.execute(text(begun), {"name": table, "seq": first})

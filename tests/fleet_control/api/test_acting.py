@@ -106,6 +106,45 @@ def test_a_refusal_is_in_the_audit_log_with_its_reason(desk: Desk) -> None:
     assert newest["outcome"] == "pause is refused: the role on call is needed"
 
 
+@pytest.mark.parametrize("action", ["roll_back", "abort_revert"])
+def test_a_repository_that_is_away_stops_nobody_from_going_back(desk: Desk, action: str) -> None:
+    """Carts that keep the baseline do not need it; only one that says that the baseline is gone refuses."""
+    desk.new_scene(RolloutStatus.RUNNING).shelf.away = True
+
+    response = desk.act(action)
+
+    assert (response.status_code, response.json()["status"]) == (200, "rolling_back")
+
+
+def test_a_refusal_for_the_role_is_one_the_second_time_too(desk: Desk) -> None:
+    """The same key has the same answer."""
+    desk.new_scene(RolloutStatus.RUNNING)
+
+    answers = [desk.act("pause", "viewer", key="the-same-key") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert answers[0].json() == answers[1].json()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "x: !!bool foo",
+        "x: !!timestamp foo",
+        'x: !!int ""',
+        'x: !!float ""',
+        '"\\ud800": 1',
+        "a: 1\na: 2",
+        "? [a]\n: 1",
+    ],
+)
+def test_strange_yaml_is_refused_as_a_plan(desk: Desk, plan: str) -> None:
+    """Nothing that a constructor of YAML trips over is an error of ours."""
+    response = desk.create(None, data=plan, headers={"Content-Type": "text/yaml"})
+
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "plan")
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "POST"])
 def test_nothing_edits_the_audit_log_or_the_log(desk: Desk, method: str) -> None:
     """There is no way in."""

@@ -128,6 +128,16 @@ def test_addresses_that_lead_in_a_circle_end() -> None:
     assert len(counted.asked) == MOST_REDIRECTS + 1
 
 
+def test_metadata_that_comes_too_slowly_is_given_up() -> None:
+    """Whoever asks next waits for its end, also when the server has been well again for long."""
+    fetcher = HttpFetcher()
+    fetcher.metadata_s = 0.0
+    with hostile() as (url, counted), pytest.raises(SlowRetrievalError, match="not whole after"):
+        fetcher.download_bytes(f"{url}/200/endless", 10**13)
+
+    assert counted.sent_bytes < SLACK_BYTES
+
+
 def test_an_answer_ends_though_nobody_waits_for_it() -> None:
     """Its thread would go on for as long as the server likes."""
     with hostile() as (url, counted), pytest.raises(SlowRetrievalError, match="not whole after"):

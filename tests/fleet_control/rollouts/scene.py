@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fleet_control.errors import RegistryError
 from fleet_control.rollouts import events
 from fleet_control.rollouts.control import RolloutControl
 from fleet_control.rollouts.engine import Engine, Findings
@@ -34,13 +35,16 @@ PLAN: dict[str, Any] = {
 
 
 class Shelf:
-    """A registry of two models; those in `gone` cannot be fetched any more."""
+    """A registry of two models; those in `gone` cannot be fetched any more. It may be `away` altogether."""
 
     def __init__(self) -> None:
         self.gone: set[str] = set()
+        self.away = False
 
     def models(self) -> tuple[PublishedModel, ...]:
         """Return the models."""
+        if self.away:
+            raise RegistryError("the model repository does not answer")
         return tuple(
             PublishedModel(digest, "grocery", version, MANIFESTS[digest], 1_000, 0)
             for digest, version in ((MODEL, "v2"), (BASELINE, "v1"))

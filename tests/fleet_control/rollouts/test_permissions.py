@@ -113,9 +113,9 @@ def test_a_cart_on_trial_is_said_to_keep_the_model_in_a_pause_and_to_lose_it_in_
     told.happens(says(FIRST, DeviceState.PROBATION, step=5, running=MODEL))
     keeps, stops, _ = consequences(told.rollout, Action.PAUSE)
     assert (keeps[:12], stops[:6]) == ("1 cart keeps", "1 cart")
-    kept, on_the_way, tried, _ = consequences(told.rollout, Action.ABORT_KEEP)
-    assert (kept[:7], on_the_way[:6]) == ("0 carts", "1 cart")
-    assert tried == f"1 cart on trial with {MODEL[:8]} goes back to {BASELINE[:8]}."
+    kept, on_the_way, _ = consequences(told.rollout, Action.ABORT_KEEP)
+    assert kept == f"0 carts keep {MODEL[:8]}."
+    assert on_the_way == f"2 carts on the way stay with, or go back to, {BASELINE[:8]}."
     told.effects.clear()
     told.happens(events.Aborted(at_ms=9, actor="olga", reason="enough"))
     assert TellCart("s001", FIRST, BASELINE, 0) in told.effects
@@ -126,11 +126,23 @@ def test_aborting_a_rollback_says_that_carts_still_go_back() -> None:
     told = _states()[RolloutStatus.ROLLING_BACK]
     told.happens(events.CartsRecalled(at_ms=2, carts=(FIRST,)))
     goes, stays, _ = consequences(told.rollout, Action.ABORT_KEEP)
-    assert goes.startswith("1 cart told to go back still goes when nobody shops")
-    assert stays == "0 carts not told yet stay with what they run."
+    assert goes.startswith("2 carts told to go back still go when nobody shops")
+    assert stays == f"0 carts not told yet keep {MODEL[:8]}."
     told.effects.clear()
     told.happens(events.Aborted(at_ms=9, actor="olga", reason="enough"))
     assert not any(effect.cart == FIRST for effect in told.effects if isinstance(effect, TellCart))
+
+
+def test_a_rollback_counts_everybody_whom_it_tells() -> None:
+    """Carts that wait for another try, and those that left the target, are told, too, and are counted."""
+    told = _states()[RolloutStatus.RUNNING]
+    told.happens(
+        says(FIRST, DeviceState.ROLLED_BACK, step=5, why="parity"),
+        events.CartExcluded(at_ms=3, cart=SECOND),
+    )
+    tells, lost = consequences(told.rollout, Action.ROLL_BACK)
+    assert tells.startswith("2 carts are told to run")
+    assert lost.startswith("0 carts")
 
 
 def test_what_makes_carts_run_something_else_needs_a_reason() -> None:

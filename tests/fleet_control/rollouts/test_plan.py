@@ -99,6 +99,13 @@ def test_a_time_of_day_needs_no_quotes() -> None:
     assert (plan.windows[0].start, plan.windows[0].end) == ("22:00", "23:30")
 
 
+@pytest.mark.parametrize("start", ["22", "true", "22.5", "0"])
+def test_what_may_be_no_time_of_day_is_not_guessed(start: str) -> None:
+    """22 is neither 22:00 nor 00:22 for certain."""
+    with pytest.raises(PlanError, match=r"windows\[0\]\.start"):
+        parse_plan(GOOD.replace('"22:00"', start))
+
+
 def test_a_few_lines_do_not_become_gigabytes() -> None:
     """Aliases are refused before they are expanded."""
     bomb = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"

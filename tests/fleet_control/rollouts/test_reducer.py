@@ -1,11 +1,13 @@
 """What happens to a rollout, told event by event."""
 
 from collections import Counter
+from dataclasses import astuple
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleet_control.rollouts import events
+from fleet_control.rollouts.cart_steps import standing
 from fleet_control.rollouts.events import AnyEvent, decode_event, encode_event
 from fleet_control.rollouts.reducer import create, reduce
 from fleet_control.rollouts.rollout import CartRecord, Rollout, TellCart, TellPermit
@@ -98,6 +100,15 @@ def test_a_pause_goes_out_first_and_no_cart_is_told_until_it_is_resumed() -> Non
     assert "paused" in told.happens(events.CartsTold(at_ms=2, carts=(FIRST,)))
     told.happens(events.Resumed(at_ms=3, actor="olga"))
     assert told.happens(events.CartsTold(at_ms=4, carts=(FIRST,))) == ""
+
+
+def test_a_pause_is_newer_than_all_that_was_said_before_the_clock_says_now() -> None:
+    """A database from last night's backup does not know how often carts were told since."""
+    told = begun()
+    told.happens(events.Paused(at_ms=1_800_000_000_000, actor="olga", reason="complaints"))
+    assert told.rollout.generation >= 1_800_000_000_000
+    told.happens(events.Resumed(at_ms=5, actor="olga"))
+    assert told.rollout.generation == 1_800_000_000_001
 
 
 def test_an_automatic_pause_fails_the_stage_and_a_person_reopens_it() -> None:
@@ -327,9 +338,8 @@ def _check_tallies(told: Told) -> None:
         assert stage.tally == dict(counts)
     carts = told.carts.values()
     assert told.rollout.pool == sum(cart.status is CartStatus.POOL for cart in carts)
-    assert told.rollout.live == sum(cart.running == MODEL for cart in carts)
-    trying = (CartStatus.TOLD, CartStatus.WORKING)
-    assert told.rollout.on_trial == sum(cart.running == MODEL and cart.status in trying for cart in carts)
+    each = [astuple(standing(cart, MODEL)) for cart in carts]
+    assert astuple(told.rollout.standing) == tuple(map(sum, zip(*each, strict=True)))
 
 
 @settings(max_examples=200)

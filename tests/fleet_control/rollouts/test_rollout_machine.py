@@ -281,9 +281,21 @@ class Rolling(RuleBasedStateMachine):
                 here = sum(cart.stage == index and cart.status is status for cart in carts)
                 assert stage.tally.get(status, 0) == here
         assert rollout.pool == sum(cart.status is CartStatus.POOL for cart in carts)
-        assert rollout.live == sum(cart.running == MODEL for cart in carts)
-        trying = (CartStatus.TOLD, CartStatus.WORKING)
-        assert rollout.on_trial == sum(cart.running == MODEL and cart.status in trying for cart in carts)
+        assert rollout.standing.live == sum(cart.running == MODEL for cart in carts)
+
+    @invariant()
+    def what_an_action_is_said_to_do_is_what_it_does(self) -> None:
+        """As many carts are told by a rollback, or by an abort, as were counted before it."""
+        rollout, carts = self.told.rollout, self.told.carts
+        if rollout.status.final:
+            return
+        told = [e for e in reduce(rollout, carts, events.Aborted(at_ms=0)).effects if isinstance(e, TellCart)]
+        assert len(told) == rollout.standing.under_way
+        back = reduce(rollout, carts, events.RollbackStarted(at_ms=0)).rollout
+        if back.status is RolloutStatus.ROLLING_BACK:
+            step = reduce(back, carts, events.CartsRecalled(at_ms=0, carts=tuple(carts)))
+            failed = rollout.count(CartStatus.REVERT_FAILED)
+            assert len(step.carts) == rollout.standing.to_recall + failed
 
     @invariant()
     def nobody_is_forgotten_on_the_way_back(self) -> None:

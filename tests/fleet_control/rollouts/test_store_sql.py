@@ -32,6 +32,19 @@ def run(address: str, *statements: str) -> None:
             connection.execute(text(statement))
 
 
+def test_a_database_that_is_opened_again_counts_on_from_the_time(sql_address: str) -> None:
+    """One that was restored from a backup says nothing that carts and warehouse take for old."""
+    first = open_store(sql_address, lambda: 1_000)
+    started(first)
+    first.close()
+    later = open_store(sql_address, lambda: 5_000_000)
+    made(later, "winter", 2)
+    numbers = [entry.id for entry in later.outbox(limit=100) if entry.rollout_id == "winter"]
+    positions = [position for position, entry in later.log_all() if entry.rollout_id == "winter"]
+    later.close()
+    assert min(*numbers, *positions) > 5_000_000
+
+
 def test_history_cannot_be_edited_even_in_the_database(sql_address: str) -> None:
     """Whatever another program tries, the database refuses it, and the entries are as they were."""
     store = open_store(sql_address, now_ms)
