@@ -69,7 +69,7 @@ class SenseMaker:
             loop = WeighingLoop(
                 guarded,
                 SettleLimits(settings.settle_s, settings.noise_g, settings.min_change_g),
-                ScaleLimits(self._config.fusion.weight_range_g, settings.drift_g),
+                ScaleLimits(settings.range_g, settings.drift_g),
                 backoff=Backoff(capture.reconnect_min_s, capture.reconnect_max_s, rng),
                 telemetry=self._telemetry,
                 clock=self._clock,

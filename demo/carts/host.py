@@ -23,6 +23,7 @@ from fleet_agent.config import (
     CartConfig,
     HealthConfig,
     MqttConfig,
+    ScaleConfig,
     SpoolConfig,
     UpdatesConfig,
 )
@@ -99,6 +100,11 @@ class LiveCart:
         self._program.stop(timeout_s=STOP_TIMEOUT_S)
 
 
+# A simulated cart is unloaded unseen: at the till its scale is set so that what lay in it is the new zero. So
+# the zero walks by some kilograms with every trip, and the range is what years of shopping weigh.
+SCALE_RANGE_G = 1e9
+
+
 def cart_config(
     cart: Cart, data_dir: DataDir, mqtt: MqttConfig, updates: UpdatesConfig | None = None
 ) -> CartConfig:
@@ -113,6 +119,7 @@ def cart_config(
         # What they show is rendered: no source is opened.
         cameras=tuple(CameraConfig(name=name, kind="images", source="-") for name in cart.cameras),
         spool=SpoolConfig(path=str(folder / "spool.db")),
+        scale=ScaleConfig(range_g=SCALE_RANGE_G),
         # All carts of the demo share this machine: one cart that looked less would not make it faster.
         health=HealthConfig(degrade=False),
         mqtt=replace(mqtt),

@@ -31,6 +31,10 @@ class ScaleConfig:
     min_change_g: Positive = field(
         default=10.0, metadata=doc("Smallest change that is an event. Lower: drift and bumps become items.")
     )
+    range_g: Positive = field(
+        default=20000.0,
+        metadata=doc("Most that it can weigh. What is a quarter beyond it is no weight: a broken cable."),
+    )
     drift_g: Positive = field(
         default=25.0, metadata=doc("Walk of the weight at rest that is reported as drift of the scale.")
     )
@@ -60,7 +64,7 @@ class FusionConfig:
         metadata=doc("Share of weight changes that say nothing about the item (a hand on the rim)."),
     )
     weight_range_g: Positive = field(
-        default=20000.0, metadata=doc("Range of the scale: how far outliers spread.")
+        default=20000.0, metadata=doc("How far weight changes that say nothing about the item spread.")
     )
     max_quantity: Annotated[int, Meta(ge=1, le=20)] = field(
         default=4, metadata=doc("Most pieces of one item in one movement.")

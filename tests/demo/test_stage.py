@@ -10,19 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demo.broker_address import mqtt_config
 from demo.carts.camera import BUSY_FPS, RenderedCamera, view_of
+from demo.carts.host import cart_config
 from demo.carts.scale import SimulatedScale
 from demo.carts.shopping import PATIENCE_S, CartShopping, Clocks
 from demo.carts.theatre import Theatre
+from demo.data_dir import DataDir
 from demo.world.faults import LAMP_UNTIL_DAYS_AFTER
 from demo.world.settings import World, WorldSettings
 from demo.world.shoppers import Move, draw_trip, tastes
 from demo.world.stage import Stage, Surroundings
 from demo.world.truth import TruthLog, TruthRow, read_truth
+from fleet_agent.config import ScaleConfig
 from fleet_agent.events import ItemEvent, Label
 from fleet_agent.perception import Frame
 from fleet_agent.ports import ScaleReading
 from fleet_agent.quality import measure
+from fleet_agent.scales.condition import ScaleLimits, is_weight
 from fleet_agent.settling import SettleLimits, SettleState, WeightChange, step
 from tests.demo.conftest import EPOCH_MS
 from training.scenes import CATALOGUE, Direction, Light
@@ -293,6 +298,18 @@ def test_the_truth_knows_every_movement_and_what_the_cart_said(world: World) -> 
     assert {label.type for label in shop.memory.labels} <= {"audit"}
     assert None in shop.memory.sessions
     assert len({row.session_id for row in shop.truth}) > 2
+
+
+def test_a_day_of_shoppers_does_not_break_the_scale(world: World, tmp_path: Path) -> None:
+    """Every trip moves the scale's zero, and what it shows is still taken for a weight at the end of the day."""
+    shop = Shop(world)
+    shop.live(6 * 3600.0, answers="right")
+    shown_g = shop.theatre.stage.load_g(shop.clock.now_s)
+    mqtt = mqtt_config("mqtt://127.0.0.1:1883", {})
+    config = cart_config(world.carts[0], DataDir(tmp_path), mqtt)
+    reading = ScaleReading(1000 * shown_g, shop.clock.now_s)
+    assert shown_g > ScaleConfig().range_g
+    assert is_weight(reading, ScaleLimits(config.scale.range_g, config.scale.drift_g))
 
 
 def test_a_wrong_cart_is_corrected_often_but_not_always(world: World) -> None:
