@@ -301,7 +301,7 @@ def test_the_truth_knows_every_movement_and_what_the_cart_said(world: World) -> 
 
 
 def test_a_day_of_shoppers_does_not_break_the_scale(world: World, tmp_path: Path) -> None:
-    """Every trip moves the scale's zero, and what it shows is still taken for a weight at the end of the day."""
+    """Every trip moves the scale's zero, and what it shows at the end of the day is still a weight."""
     shop = Shop(world)
     shop.live(6 * 3600.0, answers="right")
     shown_g = shop.theatre.stage.load_g(shop.clock.now_s)
