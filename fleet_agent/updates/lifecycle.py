@@ -12,7 +12,8 @@ counts them). What may be done is in `rules`; here is what things that happen me
 - A try that came to an end is never begun again, nor is a model that proved bad here unless a higher attempt
   asks for it. More than `MAX_BOOTS` starts within one try end it.
 - Of permits the highest generation holds; of one generation the stricter, and the later end. So order and
-  repetition do not matter. `ended` forgets what is not live yet.
+  repetition do not matter. `ended` forgets what is not live yet. The broker keeps the permits of all rollouts
+  that ever were: of too many, those that allow nothing any more are forgotten first, and never our own.
 - The time that a cart may take runs from the first reading, over starts, by the clock that never jumps while
   the cart runs and by the time of day while it does not. A pause is not the cart's time.
 - In probation a start counts as a crash; more than `MAX_PROVING_BOOTS`, a start that passed over the model
@@ -177,12 +178,26 @@ def _heard(record: Record, permit: Permit) -> Record:
     newest = new if seen is None else max(seen, new, key=_rank)
     if newest == seen:
         return record
-    keep = record.target.rollout if record.target else None
-    record = replace(record, permits=_with(record.permits, permit.rollout, newest, keep=keep))
+    permits = {k: v for k, v in record.permits.items() if k != permit.rollout} | {permit.rollout: newest}
+    record = _few_permits(replace(record, permits=permits))
     ours = record.target is not None and record.target.rollout == permit.rollout
     if ours and newest.state == "ended" and record.state in WORKING:
         return _end(_step(record, "IDLE"))
     return record
+
+
+def _few_permits(record: Record) -> Record:
+    """Forget a permit if there are too many: an ended or expired one before any other, then the oldest."""
+    if len(record.permits) <= MOST_REMEMBERED:
+        return record
+    ours = record.target.rollout if record.target else None
+
+    def counts(rollout: str) -> bool:
+        seen = record.permits[rollout]
+        return seen.state != "ended" and seen.until > record.saved_ms
+
+    first = min((rollout for rollout in record.permits if rollout != ours), key=counts)
+    return replace(record, permits={k: v for k, v in record.permits.items() if k != first})
 
 
 def _rank(seen: PermitSeen) -> tuple[int, int, int]:
@@ -254,10 +269,9 @@ def _booted_live(record: Record, target: Target, booted: Booted) -> Record:
     return record
 
 
-def _with(entries: dict[K, V], key: K, value: V, *, keep: K | None = None) -> dict[K, V]:
+def _with(entries: dict[K, V], key: K, value: V) -> dict[K, V]:
     """Return the entries with one more, the newest last; the oldest is forgotten when there are too many."""
     entries = {k: v for k, v in entries.items() if k != key} | {key: value}
     if len(entries) > MOST_REMEMBERED:
-        oldest = next(k for k in entries if k not in (key, keep))
-        del entries[oldest]
+        del entries[next(iter(entries))]
     return entries

@@ -71,7 +71,7 @@ class Record(Struct, frozen=True, kw_only=True):
     Attributes:
         schema: Of the file.
         generation: Highest of any `Desired`; -1: none was heard.
-        permits: By rollout.
+        permits: By rollout, the newest last.
         ended: By rollout, its highest attempt that came to an end here.
         bad: By sha256 of a manifest, the highest attempt in which the model proved bad here.
         baseline: sha256 of the manifest of the model that the cart was asked for without a rollout.
@@ -115,9 +115,17 @@ class Record(Struct, frozen=True, kw_only=True):
         return self.target.manifest if self.failing and self.target else ""
 
 
-def _without_time(record: Record) -> Record:
-    """Leave out what changes all the time and may be lost: a permit's end is told again after a start."""
-    permits = {name: msgspec.structs.replace(seen, until=0) for name, seen in record.permits.items()}
+def _worth_writing(record: Record) -> Record:
+    """Leave out what changes all the time and may be lost.
+
+    A permit's end is told again after a start, and so are the ended permits of all rollouts that ever were.
+    """
+    ours = record.target.rollout if record.target else None
+    permits = {
+        name: msgspec.structs.replace(seen, until=0)
+        for name, seen in record.permits.items()
+        if name == ours or seen.state != "ended"
+    }
     return msgspec.structs.replace(record, permits=permits, spent_ms=0, saved_ms=0)
 
 
@@ -144,12 +152,12 @@ class RecordFile:
         return self._record
 
     def save(self, record: Record) -> None:
-        """Replace the file, if more than the time has changed.
+        """Replace the file, if more has changed than what is told again after a start.
 
         Raises:
             UpdateRecordError: the disk refuses; what held before holds still.
         """
-        if _without_time(record) != _without_time(self._record):
+        if _worth_writing(record) != _worth_writing(self._record):
             try:
                 make_folder(self._path.parent)
                 write_file(self._path, msgspec.json.format(msgspec.json.encode(record)) + b"\n")

@@ -74,6 +74,7 @@ class Way:
             on_progress=lambda share: telemetry.gauge(FETCHED_GAUGE, 100.0 * share),
             on_stage=self._on_stage,
         )
+        self._stopping = False
         self._job: Job | None = None
         self._left: Job | None = None
         self._threads: list[threading.Thread] = []
@@ -87,7 +88,8 @@ class Way:
         return self._job is not None
 
     def begin_stop(self) -> None:
-        """Tell the job to end. Any thread."""
+        """Tell the job to end, and begin none any more. Any thread."""
+        self._stopping = True
         job = self._job
         if job is not None:
             job.stopping.set()
@@ -133,6 +135,10 @@ class Way:
             return
         job = Job(kind, record.target)
         self._job = job
+        # In this order: either `begin_stop` finds the job, or the stop is found here.
+        if self._stopping:
+            self._job = None
+            return
         thread = self._clock.thread(lambda: self._mailbox.post(work(job)), f"updates-{kind}")
         thread.start()
         self._threads = [*(other for other in self._threads if other.is_alive()), thread]

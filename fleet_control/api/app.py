@@ -1,8 +1,11 @@
 """The app: routes, the one shape of errors, limits and metrics put together."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
+from anyio import to_thread
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -14,7 +17,7 @@ from fleet_control.api.body_limit import BodyLimit
 from fleet_control.api.documented import known_parameters, operations
 from fleet_control.api.failures import Failure, failure_of, invalid
 from fleet_control.api.metrics import Timed
-from fleet_control.api.parts import Parts, PartsOf
+from fleet_control.api.parts import READING_THREADS, Parts, PartsOf
 from fleet_control.api.plan_schema import PLAN_COMPONENTS
 from fleet_control.api.views import ErrorView
 from fleet_control.errors import FleetControlError
@@ -55,6 +58,7 @@ def create_app(parts: Parts) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         responses=_REFUSALS,
+        lifespan=_few_readers,
     )
     app.state.parts = parts
     for router in (routes_read.router, routes_act.router):
@@ -65,6 +69,12 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(Timed, metrics=parts.metrics)
     return app
+
+
+@asynccontextmanager
+async def _few_readers(_: FastAPI) -> AsyncIterator[None]:
+    to_thread.current_default_thread_limiter().total_tokens = READING_THREADS
+    yield
 
 
 def _add_checks(app: FastAPI) -> None:

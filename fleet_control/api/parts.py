@@ -15,8 +15,10 @@ from fleet_control.rollouts.ports import Control
 
 # Entries of the log and carts on one page: an answer stays below a few megabytes.
 MAX_PAGE = 1_000
-# Threads of their own for actions: a pause never waits behind slow reads, which share the others.
+# Threads for actions, and others for everything else. With those of the service they are no more than the
+# connections of the database: so a pause waits behind slow reads neither for a thread nor for a connection.
 ACTING_THREADS = 16
+READING_THREADS = 16
 PERSON_HEADER = "X-Cartwright-Person"
 # A key that is short is a key that somebody else has, too: it is kept for ever.
 KEY_PATTERN = r"^[A-Za-z0-9._:-]{8,128}$"

@@ -107,7 +107,7 @@ def _config(app: object, settings: ApiSettings) -> uvicorn.Config:
         app,  # type: ignore[arg-type]
         http="h11",
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         access_log=False,
         # Names of the caller's machine are never taken from its own headers.

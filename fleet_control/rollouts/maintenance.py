@@ -1,6 +1,7 @@
 """When carts of a store may put a model live, by the store's own clock. Pure."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from bisect import bisect_left
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from fleet_control.rollouts.plan import Window
@@ -12,7 +13,8 @@ def open_until(windows: tuple[Window, ...], zone: ZoneInfo, now_ms: int) -> int 
     """Return the end of the window that is open now, in epoch milliseconds; None: none is.
 
     A time that the clocks skip in spring means the moment of the change, one that comes twice in autumn its
-    first coming: a window is then an hour shorter or longer, and never starts twice.
+    first coming. So a window never starts twice; it may be shorter or longer by the hour, and one that lies
+    wholly in the skipped hour does not open that night.
 
     Args:
         windows: At least one.
@@ -42,5 +44,16 @@ def _span(window: Window, day: date, zone: ZoneInfo) -> tuple[int, int]:
 
 
 def _epoch_ms(day: date, at: time, zone: ZoneInfo) -> int:
-    moment = datetime.combine(day, at, zone).astimezone(UTC)
-    return int(moment.timestamp() * 1000)
+    local = datetime.combine(day, at, zone)
+    first, last = (int(local.replace(fold=fold).timestamp()) for fold in (0, 1))
+    # Of a skipped time the two are the other way round: read by the clock after the change it lies before it.
+    return 1000 * (_change(last, first, zone) if last < first else first)
+
+
+def _change(before_s: int, after_s: int, zone: ZoneInfo) -> int:
+    """Return when, between two moments, the clocks were put forward."""
+
+    def offset(epoch_s: int) -> timedelta:
+        return datetime.fromtimestamp(epoch_s, zone).utcoffset() or timedelta()
+
+    return before_s + bisect_left(range(before_s, after_s), offset(after_s), key=offset)

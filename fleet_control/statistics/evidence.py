@@ -29,6 +29,13 @@ STATE_VERSION = 2
 # Share of the stake that is bet on a harm which begins later. Lower, and such harm takes longer to be found;
 # higher, and harm from the start does: by -ln(1 - LATE) of the ln(1 / alpha) that are needed.
 LATE = 0.1
+# The largest loss that can be tolerated. Nearer to 1, and bets have no room left: `blocks` keeps rates away
+# from 0 and 1 by EDGE.
+LARGEST_MARGIN = 0.999
+# Of one block: up to here a float tells any two counts apart.
+LARGEST_COUNT = 2**53
+# Of all blocks together, as they are stored: more than anybody counts, and far from what no float holds.
+LARGEST_TOTAL = 10**30
 # exp() of more is no float.
 LARGEST_LOG = 700.0
 
@@ -138,10 +145,10 @@ def check_margin(margin: float) -> float:
     """Return the loss that is tolerated.
 
     Raises:
-        GateInputError: not from 0 to less than 1.
+        GateInputError: not from 0 to `LARGEST_MARGIN`.
     """
-    if not is_number(margin) or not 0.0 <= margin < 1.0:
-        raise GateInputError("margin", margin, "a number from 0 to less than 1 is wanted")
+    if not is_number(margin) or not 0.0 <= margin <= LARGEST_MARGIN:
+        raise GateInputError("margin", margin, f"a number from 0 to {LARGEST_MARGIN} is wanted")
     return float(margin)
 
 
@@ -156,15 +163,15 @@ def checked(what: str, given: float, low: float, high: float) -> float:
     return float(given)
 
 
-def count(what: str, given: float) -> int:
+def count(what: str, given: float, most: int = LARGEST_COUNT) -> int:
     """Return a count.
 
     Raises:
-        GateInputError: negative, not whole, or no number.
+        GateInputError: negative, not whole, too many, or no number.
     """
     # A warehouse gives counts as floats where a column may be null.
-    if not is_number(given) or not math.isfinite(given) or given < 0 or given != int(given):
-        raise GateInputError(what, given, "a whole number, not negative, is wanted")
+    if not is_number(given) or not 0 <= given <= most or given != int(given):
+        raise GateInputError(what, given, f"a whole number from 0 to {most:g} is wanted")
     return int(given)
 
 
@@ -174,7 +181,7 @@ def part(what: str, given: float, total: int) -> int:
     Raises:
         GateInputError: it is no count, or more than the total.
     """
-    counted = count(what, given)
+    counted = count(what, given, LARGEST_TOTAL)
     if counted > total:
         raise GateInputError(what, given, f"more than its total of {total}")
     return counted

@@ -61,7 +61,7 @@ class PairedGate:
 
     Args:
         alpha: Probability of a false verdict of either kind, ever; 0..1.
-        margin: Loss that is tolerated, as a difference of shares; 0..1.
+        margin: Loss that is tolerated, as a difference of shares; 0..`LARGEST_MARGIN`.
 
     Raises:
         GateInputError: alpha or margin is out of range.

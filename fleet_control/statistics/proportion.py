@@ -9,6 +9,7 @@ import numpy as np
 from fleet_control.errors import GateInputError
 from fleet_control.statistics.blocks import Block, log_e_values
 from fleet_control.statistics.evidence import (
+    LARGEST_TOTAL,
     Floats,
     MixtureGate,
     check_margin,
@@ -36,7 +37,7 @@ class ProportionGate(MixtureGate):
 
     Args:
         alpha: Probability of a false alarm, ever; 0..1.
-        margin: Loss that is tolerated, as a difference of shares; 0..1.
+        margin: Loss that is tolerated, as a difference of shares; 0..`LARGEST_MARGIN`.
 
     Raises:
         GateInputError: alpha or margin is out of range.
@@ -55,7 +56,8 @@ class ProportionGate(MixtureGate):
         """Take in one closed block; one without outcomes of either side is no evidence.
 
         Raises:
-            GateInputError: a count is negative, not whole, or more than its total; nothing is counted then.
+            GateInputError: a count is negative, not whole, too large or more than its total; nothing is
+                counted then.
         """
         canary, control = count("canary_total", canary_total), count("control_total", control_total)
         block = Block(
@@ -122,5 +124,5 @@ def stored_part(state: Mapping[str, Any], gate: str, side: str) -> tuple[int, in
     pair = field(state, gate, side)
     if not isinstance(pair, list | tuple) or len(pair) != 2:
         raise GateInputError(side, pair, "two counts are wanted")
-    total = count(side, pair[1])
+    total = count(side, pair[1], LARGEST_TOTAL)
     return part(side, pair[0], total), total

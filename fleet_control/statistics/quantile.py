@@ -27,6 +27,8 @@ from fleet_control.statistics.proportion import stored_part
 # 1.3, 1.8.
 HARMS = (0.4, 0.7, 1.3, 1.8)
 STAKES = (0.1, 0.2, 0.5, 0.2)
+# Larger whole numbers are no floats.
+LARGEST_THRESHOLD = 1e300
 # The share over the threshold is known from when it was frozen, with the weight of so many inferences. Fewer
 # believe the first few of the control; more are slow to learn that today is not yesterday.
 PAST_TOTAL = 200.0
@@ -49,7 +51,7 @@ class QuantileGate(MixtureGate):
     def __init__(self, alpha: float, quantile: float, threshold: float) -> None:
         super().__init__(alpha, STAKES)
         self.quantile = checked("quantile", quantile, 0.0, 1.0)
-        self.threshold = checked("threshold", threshold, -np.inf, np.inf)
+        self.threshold = checked("threshold", threshold, -LARGEST_THRESHOLD, LARGEST_THRESHOLD)
         self._canary_over = self._canary = self._control_over = self._control = 0
 
     def update(self, canary_over: int, canary_total: int, control_over: int, control_total: int) -> None:
@@ -62,7 +64,8 @@ class QuantileGate(MixtureGate):
             control_total: All of them.
 
         Raises:
-            GateInputError: a count is negative, not whole, or more than its total; nothing is counted then.
+            GateInputError: a count is negative, not whole, too large or more than its total; nothing is
+                counted then.
         """
         canary, control = count("canary_total", canary_total), count("control_total", control_total)
         over = part("canary_over", canary_over, canary)

@@ -17,6 +17,7 @@ import numpy as np
 
 from fleet_control.errors import GateInputError
 from fleet_control.statistics.evidence import (
+    LARGEST_TOTAL,
     MixtureGate,
     count,
     field,
@@ -28,6 +29,8 @@ from fleet_control.statistics.evidence import (
 # shows within a handful of errors, less is a matter of hundreds.
 RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 STAKES = (0.05, 0.1, 0.25, 0.35, 0.15, 0.1)
+# Of one block, where it is not 0. Far beyond, the ratio of the two sides is none that a float can hold.
+LEAST_EXPOSURE, LARGEST_EXPOSURE = 1e-15, 1e15
 
 
 class RateGate(MixtureGate):
@@ -55,7 +58,8 @@ class RateGate(MixtureGate):
         Args:
             canary_errors: Errors of the canary.
             control_errors: Errors of the control.
-            canary_exposure: In what the errors happened: inferences, or minutes of carts.
+            canary_exposure: In what the errors happened: inferences, or minutes of carts; 0 or from
+                `LEAST_EXPOSURE` to `LARGEST_EXPOSURE`.
             control_exposure: Likewise, in the same unit.
 
         Raises:
@@ -65,7 +69,7 @@ class RateGate(MixtureGate):
         exposed = _exposure("canary_exposure", canary_exposure, canary)
         beside = _exposure("control_exposure", control_exposure, control)
         if exposed > 0.0 and beside > 0.0:
-            # Of ratios, not of shares: a share of 1e-300 is one too.
+            # Of ratios, not of shares: a share of 1e-30 is one too.
             odds = np.asarray(RATIOS) * exposed / beside
             gains = canary * np.log(RATIOS) + (canary + control) * (
                 math.log1p(exposed / beside) - np.log1p(odds)
@@ -108,14 +112,16 @@ class RateGate(MixtureGate):
         errors, exposure = field(state, cls.NAME, "errors"), field(state, cls.NAME, "exposure")
         if len(errors) != 2 or len(exposure) != 2:
             raise GateInputError("state", (errors, exposure), "two sides are wanted")
-        gate._canary_errors, gate._control_errors = (count("errors", one) for one in errors)
-        gate._canary_exposure, gate._control_exposure = (_exposure("exposure", one, 0) for one in exposure)
+        gate._canary_errors, gate._control_errors = (count("errors", one, LARGEST_TOTAL) for one in errors)
+        gate._canary_exposure, gate._control_exposure = (
+            _exposure("exposure", one, 0, most=LARGEST_TOTAL) for one in exposure
+        )
         return gate
 
 
-def _exposure(what: str, given: float, errors: int) -> float:
-    if not is_number(given) or not math.isfinite(given) or given < 0:
-        raise GateInputError(what, given, "a finite number, not negative, is wanted")
+def _exposure(what: str, given: float, errors: int, *, most: float = LARGEST_EXPOSURE) -> float:
+    if not is_number(given) or not (given == 0 or LEAST_EXPOSURE <= given <= most):
+        raise GateInputError(what, given, f"0 or a number from {LEAST_EXPOSURE:g} to {most:g} is wanted")
     if errors and given == 0:
         raise GateInputError(what, given, f"{errors} errors need some exposure to happen in")
     return float(given)

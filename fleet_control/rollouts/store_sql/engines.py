@@ -17,8 +17,13 @@ BUSY_S = 10.0
 # Between two tries to get SQLite's only write lock. SQLite itself sleeps up to 100 ms between two, and beside
 # somebody who writes without rest a pause then waits for seconds. Lower costs processor time while waiting.
 POLL_S = 0.001
+# Connections of one process, each made when it is first needed. Fewer than the threads that may read and
+# write at once (the API's and those of the service), and a pause waits for readers; more, and two controllers
+# exceed the 97 that PostgreSQL has for its users unless told otherwise.
+MOST_CONNECTIONS = 40
 # How long one statement of PostgreSQL may run: the claim of 100,000 carts takes seconds.
 STATEMENT_S = 60.0
+_POOL: dict[str, Any] = {"pool_size": MOST_CONNECTIONS, "max_overflow": 0}
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 # A controller that stands still in the middle of a transaction must not hold a rollout's head: after BUSY_S
 # PostgreSQL ends it. A head is changed by compare-and-set, so each statement has to see what is committed.
@@ -69,7 +74,7 @@ def make_engine(url: URL) -> Engine:
     if url.drivername == "sqlite":
         return _sqlite(url)
     options: dict[str, Any] = {**_POSTGRESQL_NETWORK, "options": _POSTGRESQL_OPTIONS}
-    return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options)
+    return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options, **_POOL)
 
 
 def _sqlite(url: URL) -> Engine:
@@ -77,7 +82,7 @@ def _sqlite(url: URL) -> Engine:
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{url.database}: {error.strerror or error}") from error
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_S}, **_POOL)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     return engine

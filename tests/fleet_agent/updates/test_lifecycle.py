@@ -1,7 +1,9 @@
 """Stories about the record of an update, and any order of what can happen to it."""
 
+from pathlib import Path
+
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
@@ -20,7 +22,7 @@ from fleet_agent.updates.happened import (
     TakenBack,
 )
 from fleet_agent.updates.lifecycle import MAX_BOOTS, MAX_PROVING_BOOTS, MOST_REMEMBERED, reduce
-from fleet_agent.updates.record import WORKING, Record
+from fleet_agent.updates.record import WORKING, Record, RecordFile
 from fleet_agent.updates.rules import due, permitted
 from fleet_protocol.rollouts import Desired, Permit
 
@@ -239,6 +241,35 @@ def test_memory_is_bounded_and_keeps_what_is_under_way() -> None:
     record = after(*STAGED, *(Heard(permit(rollout=f"x{i}")) for i in range(1000)))
     assert len(record.permits) == MOST_REMEMBERED
     assert due(record, T0) == "switch"
+
+
+@given(st.permutations([permit(), *(permit(4, "ended", T0, f"x{i}") for i in range(2 * MOST_REMEMBERED))]))
+def test_permits_of_the_past_push_out_none_that_holds(permits: list[Permit]) -> None:
+    """A cart that connects hears those of all rollouts that ever were, and its order last."""
+    record = after(*map(Heard, permits), ask())
+    assert len(record.permits) == MOST_REMEMBERED
+    assert due(record, T0) == "fetch"
+
+
+def test_permits_that_ran_out_are_forgotten_before_those_that_hold() -> None:
+    """Those of rollouts that nobody drives any more hold nothing up."""
+    expired = [Heard(permit(until=T0, rollout=f"x{i}")) for i in range(MOST_REMEMBERED)]
+    others = [Heard(permit(rollout=f"y{i}")) for i in range(MOST_REMEMBERED - 1)]
+    record = after(Passed(0, T0), Heard(permit()), *expired, *others)
+    assert set(record.permits) == {"r1", *(f"y{i}" for i in range(MOST_REMEMBERED - 1))}
+
+
+def test_permits_of_rollouts_that_ended_elsewhere_write_nothing(tmp_path: Path) -> None:
+    """Each connection brings them all again, and flash wears; one that ends what is remembered is written."""
+    path = tmp_path / "record.json"
+    file = RecordFile(path)
+    for _ in range(2):
+        for i in range(2 * MOST_REMEMBERED):
+            file.save(reduce(file.record, Heard(permit(4, "ended", T0, f"x{i}"))))
+    assert not path.exists()
+    for heard in (permit(rollout="r2"), permit(2, "ended", rollout="r2")):
+        file.save(reduce(file.record, Heard(heard)))
+        assert RecordFile(path).record.permits["r2"].state == heard.state
 
 
 class Life(RuleBasedStateMachine):

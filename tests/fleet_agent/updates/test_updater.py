@@ -11,9 +11,12 @@ import pytest
 from fleet_agent.errors import SpoolError
 from fleet_agent.ports import SystemClock
 from fleet_agent.transport_memory import MemoryCloud
-from fleet_agent.updates.record import WORKING
+from fleet_agent.updates.happened import Asked
+from fleet_agent.updates.lifecycle import reduce
+from fleet_agent.updates.record import WORKING, Record
 from fleet_agent.updates.repository import TufRepository
 from fleet_agent.updates.repository_folder import FolderRepository
+from fleet_protocol.rollouts import Desired
 from tests.fleet_agent.activation.copying import COPY, CopyingBackend
 from tests.fleet_agent.activation.models import network, swap_network, write_model
 from tests.fleet_agent.updates.carts import SickBackend, UpdatedCart, digest_of, name_of
@@ -535,3 +538,15 @@ def test_what_a_fetch_that_hangs_wrote_is_deleted_when_it_has_ended(
     hung.go()
     wait_for(lambda: not left.exists())
     assert cart.updater.record.state == "IDLE"
+
+
+def test_a_stop_during_the_updaters_turn_begins_no_fetch(start: Start) -> None:
+    """The turn goes on after the stop was told, and nobody would tell its job to end."""
+    cart = start()
+    way = cart.updater._way
+    cart.stop()
+    order = Desired(generation=1, model="b" * 16, manifest="b" * 64)
+    way.begin_stop()
+    way.go_on(reduce(Record(), Asked(order, "a" * 64)), "fetch")
+    assert not way.works
+    assert way.join(0.0)

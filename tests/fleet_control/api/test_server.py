@@ -10,13 +10,20 @@ from typing import Any
 
 import pytest
 import requests
+from sqlalchemy import text
 
 from fleet_control.api.body_limit import BodyLimit
+from fleet_control.api.parts import ACTING_THREADS, READING_THREADS
 from fleet_control.api.server import ApiServer, ApiSettings
 from fleet_control.errors import ListenError, TokensFileError
 from fleet_control.rollouts.states import Action, RolloutStatus
-from tests.fleet_control.api.desk import Desk
+from fleet_control.rollouts.store_sql import open_store
+from fleet_control.rollouts.store_sql.engines import MOST_CONNECTIONS
+from tests.fleet_control.api.desk import Desk, bring_to
 from tests.fleet_control.rollouts.scene import Scene
+
+# Of the controller four (drive, tell, observe, renew), the journal's, the registry's and the main one.
+SERVICE_THREADS = 7
 
 
 def test_a_port_that_is_taken_is_a_clear_error(desk: Desk) -> None:
@@ -200,7 +207,7 @@ def test_slow_reads_do_not_stand_in_the_way_of_a_pause(desk: Desk) -> None:
     for reader in readers:
         reader.start()
     # As many as there are threads for readers; the others wait.
-    for _ in range(40):
+    for _ in range(READING_THREADS):
         assert entered.acquire(timeout=60)
 
     try:
@@ -210,3 +217,40 @@ def test_slow_reads_do_not_stand_in_the_way_of_a_pause(desk: Desk) -> None:
         freed.set()
         for reader in readers:
             reader.join(60)
+
+
+def test_a_database_that_hangs_for_readers_does_not_stand_in_the_way_of_a_pause(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Every reading thread and every one of the service holds a connection, and the pause goes through."""
+    scene = desk.new_scene()
+    store = open_store(f"sqlite:///{tmp_path}/rollouts.db", lambda: scene.now_ms)
+    scene.build(store)
+    bring_to(scene, RolloutStatus.RUNNING)
+    desk.control.current = scene.control
+    freed, entered = threading.Event(), threading.Semaphore(0)
+
+    def hang(*_: Any, **__: Any) -> tuple[()]:
+        with store._reads() as connection:
+            connection.execute(text("SELECT 1"))
+            entered.release()
+            assert freed.wait(60)
+        return ()
+
+    store.cart_page = hang  # type: ignore[method-assign]
+    service = MOST_CONNECTIONS - READING_THREADS - ACTING_THREADS
+    threads = [threading.Thread(target=hang) for _ in range(service)]
+    threads += [threading.Thread(target=desk.get, args=("/v1/rollouts/autumn/carts",)) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    for _ in range(service + READING_THREADS):
+        assert entered.acquire(timeout=60)
+
+    try:
+        assert service >= SERVICE_THREADS
+        assert desk.act("pause").json()["status"] == "paused"
+    finally:
+        freed.set()
+        for thread in threads:
+            thread.join(60)
+        store.close()

@@ -3,9 +3,12 @@
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from fleet_control.rollouts.maintenance import open_until
 from fleet_control.rollouts.plan import Window
 
+BERLIN = ZoneInfo("Europe/Berlin")
 PARIS = ZoneInfo("Europe/Paris")
 
 
@@ -38,6 +41,32 @@ def test_the_night_of_the_change_of_clocks_is_an_hour_shorter_or_longer() -> Non
         end = open_until(night, PARIS, begin)
         assert end is not None
         assert (end - begin) / 3_600_000 == hours
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "opens", "closes"),
+    [
+        ("02:30", "03:15", "03:00", "03:15"),
+        ("02:30", "05:00", "03:00", "05:00"),
+        ("01:00", "02:30", "01:00", "03:00"),
+        ("02:10", "02:50", None, None),
+    ],
+)
+def test_a_time_that_the_clocks_skip_means_the_moment_of_the_change(
+    start: str, end: str, opens: str | None, closes: str | None
+) -> None:
+    """Two in the morning is followed by three: minute by minute through that night."""
+    windows = (Window(start=start, end=end),)
+    night = range(_ms("2026-03-29T00:00", BERLIN), _ms("2026-03-29T06:00", BERLIN), 60_000)
+    found = {now: end_ms for now in night if (end_ms := open_until(windows, BERLIN, now)) is not None}
+    if opens is None or closes is None:
+        assert not found
+        return
+    assert (min(found), max(found) + 60_000) == (
+        _ms(f"2026-03-29T{opens}", BERLIN),
+        _ms(f"2026-03-29T{closes}", BERLIN),
+    )
+    assert set(found.values()) == {_ms(f"2026-03-29T{closes}", BERLIN)}
 
 
 def test_of_overlapping_windows_the_longest_counts() -> None:

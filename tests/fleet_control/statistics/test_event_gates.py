@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet_control.errors import GateInputError
 from fleet_control.statistics.blocks import Block, log_e_values, projection
-from fleet_control.statistics.evidence import Mixture
-from fleet_control.statistics.sequential import ProportionGate, QuantileGate, RateGate
+from fleet_control.statistics.evidence import LARGEST_COUNT, LARGEST_MARGIN, Mixture
+from fleet_control.statistics.rate import LARGEST_EXPOSURE, LEAST_EXPOSURE
+from fleet_control.statistics.sequential import PairedGate, ProportionGate, QuantileGate, RateGate
 
 Counts = tuple[int, int, int, int]
 
@@ -284,10 +285,15 @@ def test_a_gate_that_is_stored_goes_on_as_if_nothing_had_been(
         (1.5, 4, 30, 36),
         (3, math.nan, 30, 36),
         ("3", 4, 30, 36),
+        (10**400, 10**400, 30, 36),
+        (3, 10**400, 30, 36),
+        (3, 4, 30, 1e308),
+        (3, 4, 30, 2**53 + 1),
+        (3, 4, math.inf, math.inf),
     ],
 )
 def test_counts_that_cannot_be_are_refused_and_change_nothing(block: Any) -> None:
-    """More good than all, less than none, parts of one, and no number."""
+    """More good than all, less than none, parts of one, no number, and more than there can be."""
     gates: list[Any] = [ProportionGate(0.05), QuantileGate(0.05, 0.99, 1.0)]
     for gate in gates:
         before = gate.to_state()
@@ -301,9 +307,48 @@ def test_errors_without_exposure_are_refused() -> None:
     gate = RateGate(0.05)
     with pytest.raises(GateInputError, match="2 errors need some exposure"):
         gate.update(2, 0, 0.0, 90.0)
-    with pytest.raises(GateInputError, match="not negative"):
+    with pytest.raises(GateInputError, match=r"canary_exposure.*0 or a number from"):
         gate.update(0, 0, -1.0, 90.0)
     assert gate.to_state() == RateGate(0.05).to_state()
+
+
+@pytest.mark.parametrize("exposure", [1e308, 10**400, 1e-308, math.inf, math.nan, True])
+@pytest.mark.parametrize("side", [0, 1])
+def test_exposure_that_no_rate_can_be_made_of_is_refused(exposure: Any, side: int) -> None:
+    """Said with the name of the side, and nothing is counted."""
+    gate = RateGate(0.05)
+    with pytest.raises(GateInputError, match=("canary_exposure", "control_exposure")[side]):
+        gate.update(1, 0, *((exposure, 1.0), (1.0, exposure))[side])
+    with pytest.raises(GateInputError, match="canary_errors"):
+        gate.update(10**400, 0, 1.0, 1.0)
+    assert gate.to_state() == RateGate(0.05).to_state()
+
+
+# Warnings are errors here: none of these may overflow on the way.
+@settings(deadline=None)
+@given(
+    margin=st.sampled_from([0.0, 0.5, LARGEST_MARGIN]),
+    blocks=st.lists(st.tuples(*[st.sampled_from([0, 1, 10**6, LARGEST_COUNT])] * 4), max_size=5),
+    exposure=st.tuples(*[st.sampled_from([LEAST_EXPOSURE, 1.0, LARGEST_EXPOSURE])] * 2),
+)
+def test_the_largest_input_of_every_kind_gives_a_number(
+    margin: float, blocks: list[Counts], exposure: tuple[float, float]
+) -> None:
+    """Evidence is finite, and can be stored and read back."""
+    gates: list[Any] = [ProportionGate(0.05, margin), QuantileGate(0.05, 0.99, 1.0), RateGate(0.05)]
+    for gate in gates:
+        for a, b, c, d in blocks:
+            block = (
+                (a, c, *exposure)
+                if isinstance(gate, RateGate)
+                else (min(a, b), max(a, b), min(c, d), max(c, d))
+            )
+            gate.update(*block)
+        stored = json.loads(json.dumps(gate.to_state(), allow_nan=False))
+        assert type(gate).from_state(stored).e_value == gate.e_value
+        assert 0.0 <= gate.e_value < math.inf
+        if isinstance(gate, RateGate):
+            assert gate.ratio is None or math.isfinite(gate.ratio)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, math.nan, True, "0.05"])
@@ -316,12 +361,16 @@ def test_an_alpha_that_is_no_probability_is_refused(alpha: Any) -> None:
 
 def test_settings_out_of_range_are_refused() -> None:
     """A margin of everything, a quantile that is none, a threshold without end."""
-    with pytest.raises(GateInputError, match="margin"):
-        ProportionGate(0.05, margin=1.0)
+    for margin in (1.0, 0.999_999_5, -0.01, 10**400, math.nan):
+        for make in (ProportionGate, PairedGate):
+            with pytest.raises(GateInputError, match="margin"):
+                make(0.05, margin)
     with pytest.raises(GateInputError, match="quantile"):
         QuantileGate(0.05, 99, 1.0)
     with pytest.raises(GateInputError, match="threshold"):
         QuantileGate(0.05, 0.99, math.inf)
+    with pytest.raises(GateInputError, match="threshold"):
+        QuantileGate(0.05, 0.99, 10**400)
 
 
 def test_a_state_of_another_gate_or_damaged_is_refused() -> None:
