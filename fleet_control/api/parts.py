@@ -15,8 +15,9 @@ from fleet_control.rollouts.ports import Control
 
 # Entries of the log and carts on one page: an answer stays below a few megabytes.
 MAX_PAGE = 1_000
-# Threads for actions, and others for everything else. With those of the service they are no more than the
-# connections of the database: so a pause waits behind slow reads neither for a thread nor for a connection.
+# Threads for actions, and others for everything else; the database has a connection for each. So a pause
+# waits behind slow reads neither for a thread nor for a connection. More of them, and two controllers that
+# are asked much exceed the 97 connections that PostgreSQL has for its users unless told otherwise.
 ACTING_THREADS = 16
 READING_THREADS = 16
 PERSON_HEADER = "X-Cartwright-Person"

@@ -17,13 +17,13 @@ BUSY_S = 10.0
 # Between two tries to get SQLite's only write lock. SQLite itself sleeps up to 100 ms between two, and beside
 # somebody who writes without rest a pause then waits for seconds. Lower costs processor time while waiting.
 POLL_S = 0.001
-# Connections of one process, each made when it is first needed. Fewer than the threads that may read and
-# write at once (the API's and those of the service), and a pause waits for readers; more, and two controllers
-# exceed the 97 that PostgreSQL has for its users unless told otherwise.
-MOST_CONNECTIONS = 40
+# Connections that stay open when nobody needs them. No thread ever waits for one that another holds: a pause
+# would wait for readers. So there are as many as threads that ask at once, 39 of the API and the service.
+# Fewer kept costs connecting again under load; more are never there.
+KEPT_CONNECTIONS = 40
 # How long one statement of PostgreSQL may run: the claim of 100,000 carts takes seconds.
 STATEMENT_S = 60.0
-_POOL: dict[str, Any] = {"pool_size": MOST_CONNECTIONS, "max_overflow": 0}
+_POOL: dict[str, Any] = {"pool_size": KEPT_CONNECTIONS, "max_overflow": -1}
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 # A controller that stands still in the middle of a transaction must not hold a rollout's head: after BUSY_S
 # PostgreSQL ends it. A head is changed by compare-and-set, so each statement has to see what is committed.
