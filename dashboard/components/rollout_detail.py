@@ -54,7 +54,7 @@ def draw_head(found: Detail, context: PageContext, control: PageControl) -> None
             draw_pause(rollout, control, "head")
         done, total = progress(rollout)
         back = rollout.status in ("rolling_back", "rolled_back")
-        verb = "are back on the old model" if back else "run the new model"
+        verb = "are back on the old model" if back else "have proved that they run the new model"
         st.progress(done / total if total else 0.0, text=f"{done:,} of {total:,} carts {verb}")
         draw_actions(rollout, control)
         parts = (

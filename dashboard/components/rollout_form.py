@@ -24,7 +24,7 @@ _CHECKED, _MADE, _REASON = "plan_checked", "plan_made", "plan_reason"
 _TYPED, _PASTED = "Form", "YAML"
 _OWNER = "rollout_owner"
 _EXAMPLE = """rollout: autumn
-model: 66196504fd6e7b0a
+model: "0c7ce507831db5b8"
 target: {stores: [s001, s002]}
 stages:
   - {name: canary, percent: 10, bake: 2h}

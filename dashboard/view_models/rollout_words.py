@@ -47,8 +47,8 @@ STAGES = {
     "baking": Word("Baking", "◐", ":material/hourglass_top:", "blue"),
     "holding": Word("Needs a person", "!", ":material/front_hand:", "orange"),
     "passed": Word("Passed", "✓", ":material/check_circle:", "green"),
-    "failed": Word("Stopped", "▲", ":material/error:", "red"),
-    "stopped": Word("Ended early", "✕", ":material/cancel:", "gray"),
+    "failed": Word("Failed", "▲", ":material/error:", "red"),
+    "stopped": Word("Stopped", "✕", ":material/cancel:", "gray"),
     "skipped": Word("Skipped", formats.UNKNOWN, ":material/remove:", "gray"),
 }
 VERDICTS = {

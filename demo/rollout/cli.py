@@ -15,6 +15,7 @@ from demo.errors import DemoError, SettingsError
 from demo.rollout.client import ControlClient
 from demo.rollout.plans import SHOWS, Show, plan_of
 from demo.up.settings import DEFAULT_DATA_DIR
+from fleet_control.plurals import many
 
 # Between two looks at the log. Lower only asks more often.
 LOOK_S = 2.0
@@ -95,6 +96,10 @@ class Stage:
         self._tell_evidence(rollout, say)
         expected = status in self._show.ends
         say(f"{rollout} is {status}: {'as it should be' if expected else 'that was not expected'}.")
+        if status == "paused":
+            live = many(self._control.get(f"/v1/rollouts/{rollout}")["live"], "cart", "keeps", "keep")
+            say(f"{live} {self._show.version} until somebody sends them back:")
+            say(f'cartwright rollouts rollback {rollout} --reason "the show is over"')
         return 0 if expected else 1
 
     def _plan(self) -> dict[str, Any]:

@@ -33,6 +33,8 @@ def waits_for(record: CartRecord, rollout: Rollout) -> str:
         record: The cart.
         rollout: The head.
     """
+    if rollout.status.final:
+        return "was told to go back" if record.status is CartStatus.REVERTING else ""
     if record.status is CartStatus.REVERTING:
         return "goes back when nobody shops"
     if record.status is CartStatus.PROVING:

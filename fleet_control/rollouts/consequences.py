@@ -2,7 +2,7 @@
 
 from fleet_control.plurals import agreeing, many
 from fleet_control.rollouts.rollout import Rollout
-from fleet_control.rollouts.states import Action, CartStatus, RolloutStatus
+from fleet_control.rollouts.states import Action, CartStatus, RolloutStatus, Verdict
 
 FAILED = (CartStatus.FAILED, CartStatus.REGRESSED)
 IN_FLIGHT = (CartStatus.TOLD, CartStatus.WORKING)
@@ -29,10 +29,18 @@ def _pause_means(rollout: Rollout) -> tuple[str, ...]:
     )
 
 
+def _against(rollout: Rollout) -> tuple[str, ...]:
+    """Say what speaks against going on."""
+    gates = sorted(word.gate for word in rollout.verdicts.values() if word.verdict is Verdict.FAIL)
+    live = _carts(rollout.standing.live, "runs", "run")
+    return (f"{' and '.join(gates)}: FAIL, and {live} {rollout.plan.model[:8]}.",) if gates else ()
+
+
 def _resume_means(rollout: Rollout) -> tuple[str, ...]:
     failed = rollout.count(*FAILED)
     on_the_way = rollout.count(*IN_FLIGHT, CartStatus.WAITING)
     return (
+        *_against(rollout),
         f"{_carts(failed)} that failed and all verdicts so far are acknowledged: only new ones pause it.",
         f"{_carts(on_the_way, 'goes', 'go')} on towards {rollout.plan.model[:8]}.",
     )
@@ -64,7 +72,7 @@ def _abort_midway_means(rollout: Rollout) -> tuple[str, ...]:
     told = rollout.count(CartStatus.REVERTING, CartStatus.REVERT_FAILED) + now.under_way
     left = now.to_recall - now.under_way
     return (
-        f"{_carts(told)} told to go back still {_go(told)} when nobody shops; nothing watches that any more.",
+        f"{_carts(told)} told to go back still {_go(told)} when nobody shops, unless another rollout comes.",
         f"{_carts(left)} not told yet {agreeing(left, 'keeps', 'keep')} {rollout.plan.model[:8]}.",
         "It cannot be resumed.",
     )
@@ -81,7 +89,10 @@ def _retry_means(rollout: Rollout) -> tuple[str, ...]:
 def _promote_means(rollout: Rollout) -> tuple[str, ...]:
     stage = rollout.stage
     name = stage.name if stage else ""
-    return (f"Stage {name} ends without waiting for its gates; the next one begins at once.",)
+    return (
+        *_against(rollout),
+        f"Stage {name} ends without waiting for its gates; the next one begins at once.",
+    )
 
 
 def _start_means(_: Rollout) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from fleet_control.errors import (
     RegistryError,
     ReusedKeyError,
     StaleVersionError,
+    UnknownRolloutError,
 )
 from fleet_control.rollouts import commands, events, membership, permissions
 from fleet_control.rollouts.batch import Batch, Loaded
@@ -122,7 +123,14 @@ class RolloutControl:
         Raises:
             PlanError: it is no plan.
         """
-        return self._preview(plan_of(plan_tree))[0]
+        plan = plan_of(plan_tree)
+        preview = self._preview(plan)[0]
+        try:
+            self._store.head(plan.rollout)
+        except UnknownRolloutError:
+            return preview
+        used = f"there is a rollout {plan.rollout} already: every one has an id of its own"
+        return replace(preview, problems=(used, *preview.problems))
 
     def _preview(self, plan: Plan) -> tuple[Preview, Mapping[str, str]]:
         fleet = self._fleet.carts()

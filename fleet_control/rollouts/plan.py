@@ -21,7 +21,7 @@ from fleet_protocol.fields import Digest, Id, LabelName, RolloutId, ShortText
 
 Percent = Annotated[float, Meta(gt=0, le=100)]
 Alpha = Annotated[float, Meta(gt=0, lt=0.5)]
-Margin = Annotated[float, Meta(ge=0, lt=1)]
+Margin = Annotated[float, Meta(ge=0, le=0.999)]
 Quantile = Annotated[float, Meta(gt=0, lt=1)]
 Text = Annotated[str, Meta(max_length=500)]
 Metric = Literal["accuracy", "errors", "latency"]

@@ -106,6 +106,9 @@ def _problems_of_carts(
 ) -> Iterator[str]:
     if unknown := sorted(set(plan.target.carts) - set(fleet)):
         yield f"unknown carts: {_listed(unknown)}"
+    for stage in plan.stages:
+        if isinstance(stage.carts, tuple) and (unknown := sorted(set(stage.carts) - set(fleet))):
+            yield f"stage {stage.name} names unknown carts: {_listed(unknown)}"
     if unknown := sorted(set(plan.target.stores) - {cart.store for cart in fleet.values()}):
         yield f"stores without carts: {_listed(unknown)}"
     for label, wanted in plan.target.labels.items():

@@ -13,6 +13,8 @@ from fleet_control.rollouts_cli.words import typed, words
 NEEDS_REASON = ("roll_back", "abort_keep", "abort_revert", "promote")
 # A running rollout gets a new version with every report of a cart: so often the newest one is tried.
 MAX_TRIES = 10
+# What stops a model is done in whatever state the rollout is: carts that report all the time change it.
+STOPPING = ("pause", "roll_back", "abort_revert")
 _YES = ("y", "yes")
 
 
@@ -44,8 +46,8 @@ def carry_out(
 ) -> dict[str, Any]:
     """Do what somebody wants, after a yes; returns the rollout.
 
-    A pause never depends on what the rollout did meanwhile. Everything else is refused if the rollout is not
-    in the state that was shown.
+    Stopping and going back never depend on what the rollout did meanwhile. Everything else is refused if the
+    rollout is not in the state that was shown.
 
     Args:
         client: The API.
@@ -77,7 +79,7 @@ def carry_out(
 
 
 def _send(client: ControlClient, wish: Wish, reason: str, shown: dict[str, Any]) -> dict[str, Any]:
-    if wish.action == "pause":
+    if wish.action in STOPPING:
         return client.act(wish.rollout, wish.action, reason=reason)
     for left in reversed(range(MAX_TRIES)):
         now = client.get(f"/v1/rollouts/{wish.rollout}", "choices")

@@ -8,6 +8,7 @@ from fleet_control.plurals import many
 from fleet_control.rollouts_cli.tables import WIDTH, table, time
 
 Answer = dict[str, Any]
+_TAKEN = re.compile(r"in rollout ([a-z0-9][a-z0-9_-]*), which has not ended")
 # Words of a plan's error, the command that shows what may stand there, and what it lists.
 _HINTS = (
     (re.compile(r"\b(models?|baseline)\b"), "cartwright rollouts models", "the models that a plan can name"),
@@ -48,6 +49,8 @@ def _group(cart: Answer) -> tuple[str, ...]:
 
 def hints(error: str) -> list[str]:
     """Return where to look up what a plan's error is about."""
+    if (taken := _TAKEN.search(error)) is not None:
+        return [f"`cartwright rollouts show {taken[1]}` shows the rollout that they are in"]
     return [
         f"`{command}` lists {what}"
         for about, command, what in _HINTS

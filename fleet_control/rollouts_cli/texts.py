@@ -60,8 +60,14 @@ def rollout(one: Answer, width: int | None = WIDTH) -> str:
     allowed = [typed(choice["action"]) for choice in one.get("choices", ()) if choice["allowed"]]
     lines += ["", f"You may: {', '.join(allowed) or 'only look'}."]
     if allowed:
-        lines.append(f"   As in: cartwright rollouts {allowed[0]} {one['id']}")
+        lines.append(f"   As in: cartwright rollouts {_nearest(one, allowed)} {one['id']}")
     return "\n".join(lines)
+
+
+def _nearest(one: Answer, allowed: list[str]) -> str:
+    """Return the action whose example is shown: what somebody copies at night must not spread a bad model."""
+    failed = any(word["verdict"] == "fail" for word in one["verdicts"])
+    return "rollback" if failed and "rollback" in allowed else allowed[0]
 
 
 def _state(one: Answer) -> str:
@@ -186,7 +192,7 @@ def audit(answer: Answer, width: int | None = WIDTH) -> str:
         for one in answer["commands"]
     ]
     titles = ("AT", "WHO", "ROLE", "ACTION", "ROLLOUT", "OUTCOME", "REASON")
-    return table(titles, rows, width=width, flexible=2) if rows else "Nobody has asked for anything yet."
+    return table(titles, rows, width=width, flexible=2) if rows else "Nobody has asked for anything."
 
 
 def _outcome(command: Answer) -> str:

@@ -233,7 +233,7 @@ def test_ended_rollouts_have_no_actions(open_rollouts: OpenRollouts) -> None:
     app = open_rollouts(rollout="spring-2")
 
     assert not [key for key in _keys(app) if key.startswith(("pause_", "do_"))]
-    assert "237 of 237 carts run the new model" in _progress(app)
+    assert "237 of 237 carts have proved that they run the new model" in _progress(app)
 
 
 def test_without_an_address_it_says_how_to_connect(open_rollouts: OpenRollouts) -> None:
@@ -259,7 +259,7 @@ def test_api_that_is_away(open_rollouts: OpenRollouts, control: Control) -> None
     app.run()
 
     assert "Stale: last data" in _texts(app)
-    assert "104 of 238 carts run the new model" in _progress(app)
+    assert "104 of 238 carts have proved that they run the new model" in _progress(app)
 
 
 def test_pause_is_tried_although_nothing_can_be_read(open_rollouts: OpenRollouts, control: Control) -> None:

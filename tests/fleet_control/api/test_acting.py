@@ -193,6 +193,17 @@ def test_two_rollouts_do_not_take_the_same_carts(desk: Desk) -> None:
     assert error["carts"]["s001-c01"] == "autumn"
 
 
+def test_a_preview_says_what_creating_would_refuse(desk: Desk) -> None:
+    """An id that is taken, and carts that nobody knows, are problems before anything is created."""
+    assert desk.create(PLAN).status_code == 201
+    stages = [{"name": "canary", "carts": ["s001-c01", "s009-c01"]}, {"name": "all", "percent": 100}]
+
+    problems = desk.call("POST", "/v1/rollouts/preview", json={**PLAN, "stages": stages}).json()["problems"]
+
+    assert problems[0] == "there is a rollout autumn already: every one has an id of its own"
+    assert "stage canary names unknown carts: s009-c01" in problems
+
+
 def test_a_preview_creates_nothing(desk: Desk) -> None:
     """A viewer may find out what a plan would mean."""
     seen = desk.call("POST", "/v1/rollouts/preview", "viewer", json=PLAN).json()

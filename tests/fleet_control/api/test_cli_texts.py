@@ -9,7 +9,7 @@ import pytest
 from fleet_control.errors import CartsTakenError
 from fleet_control.plurals import many
 from fleet_control.rollouts.preview import preview_of
-from fleet_control.rollouts.states import Action, CartStatus, DeviceState, RolloutStatus, StageStatus
+from fleet_control.rollouts.states import Action, CartStatus, DeviceState, RolloutStatus, StageStatus, Verdict
 from fleet_control.rollouts_cli import legend, texts
 from fleet_control.rollouts_cli.parser import parser
 from fleet_control.rollouts_cli.tables import clean, table
@@ -28,6 +28,19 @@ def cells(text: str, row: str) -> dict[str, str]:
     found = next(line for line in lines if line.lstrip("> ").startswith(f"{row} "))
     columns = [(one.group(), one.end()) for one in re.finditer(r"GOING BACK|\S+", title)]
     return {name: found[:end].split()[-1] for name, end in columns if name in legend.COLUMNS}
+
+
+def test_what_is_shown_to_be_copied_never_spreads_a_model_that_failed(desk: Desk) -> None:
+    """At night people copy the last line: with a gate that says FAIL it is the way back."""
+    scene = desk.new_scene(RolloutStatus.RUNNING)
+    scene.says("accuracy", Verdict.FAIL)
+    scene.turn(1)
+    paused = desk.get("/v1/rollouts/autumn")
+    resume = next(choice for choice in paused["choices"] if choice["action"] == "resume")
+
+    assert paused["status"] == "paused"
+    assert "As in: cartwright rollouts rollback autumn" in texts.rollout(paused)
+    assert resume["consequences"][0].startswith("accuracy: FAIL, and 6 carts run")
 
 
 def test_carts_that_go_back_have_a_column_and_an_end_says_how_it_ended(desk: Desk) -> None:
