@@ -225,7 +225,8 @@ def test_a_whole_fleet_is_known_before_it_is_ready_and_none_of_it_earlier(
     made.start()
     while not made.wait_ready(0.001):
         sizes.add(len(made.carts()))
-    assert sizes == {0}
+    # All of it may become known between the two questions, a part of it never.
+    assert sizes - {3_000} == {0}
     assert len(made.carts()) == 3_000
     made.stop()
 
