@@ -202,21 +202,20 @@ class Bare:
 def measure(api: Api, heard: Carts, bare: Bare, rounds: int) -> dict[str, list[float]]:
     """Pause and resume; return seconds of each round."""
     times: dict[str, list[float]] = {"answered": [], "told": [], "bare": []}
-    generation = 1  # the start was the first
     for number in range(rounds):
-        began_s = time.perf_counter()
+        # A permit's generation is the time of the change, at least.
+        began_s, began_ms = time.perf_counter(), now_ms()
         api.act("pause")
         answered_s = time.perf_counter()
-        generation += 1
-        told_s = heard.all_heard(ROLLOUT, generation, TIMEOUT_S)
+        told_s = heard.all_heard(ROLLOUT, began_ms, TIMEOUT_S)
         times["answered"].append(answered_s - began_s)
         times["told"].append(told_s - began_s)
         began_s = time.perf_counter()
         bare.tell(number)
         times["bare"].append(heard.all_heard("bare-paho", number, TIMEOUT_S) - began_s)
+        began_ms = now_ms()
         api.act("resume")
-        generation += 1
-        heard.all_heard(ROLLOUT, generation, TIMEOUT_S)
+        heard.all_heard(ROLLOUT, began_ms, TIMEOUT_S)
     return times
 
 
