@@ -203,7 +203,7 @@ class Carts:
             child.join(10)
 
     def all_heard(self, rollout: str, generation: int, timeout_s: float) -> float:
-        """Wait until every cart has heard a permit of at least this generation; return when the last one did."""
+        """Wait until every cart has heard a permit, this one or a newer; return when the last one did."""
         last_s = 0.0
         for pipe in self._pipes:
             while (said := self._next(pipe, timeout_s))[0] != rollout or said[1] < generation:
