@@ -69,6 +69,17 @@ class Standing:
     under_way: int = 0
     under_way_live: int = 0
 
+    def changed(self, came: "Standing", left: "Standing") -> "Standing":
+        """Return the counts after a cart came to stand in one way and left another."""
+        return Standing(
+            self.live + came.live - left.live,
+            self.on_trial + came.on_trial - left.on_trial,
+            self.to_recall + came.to_recall - left.to_recall,
+            self.lost + came.lost - left.lost,
+            self.under_way + came.under_way - left.under_way,
+            self.under_way_live + came.under_way_live - left.under_way_live,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Rollout:

@@ -1,9 +1,8 @@
 """Events of carts: they are told, they report, they are seen, they are called back."""
 
-import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 from fleet_control.rollouts import cart_steps, events
 from fleet_control.rollouts.reducer.parts import Carts, ignored, notice, recall
@@ -107,12 +106,11 @@ def _changed(
 
 
 def _standing(rollout: Rollout, carts: Carts, changed: tuple[CartRecord, ...]) -> Standing:
-    model, now = rollout.plan.model, astuple(rollout.standing)
+    model, now = rollout.plan.model, rollout.standing
     for after in changed:
         came, left = cart_steps.standing(after, model), cart_steps.standing(carts[after.cart], model)
-        if came != left:
-            now = tuple(map(operator.add, now, map(operator.sub, astuple(came), astuple(left))))
-    return Standing(*now)
+        now = now.changed(came, left) if came != left else now
+    return now
 
 
 def _added(tally: Mapping[CartStatus, int], moves: Mapping[CartStatus, int]) -> dict[CartStatus, int]:
