@@ -8,6 +8,7 @@ import difflib
 import re
 from typing import Any
 
+from fleet_control.plurals import many
 from fleet_control.rollouts import plan
 
 _SAID = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>[^`]*)`)?", re.DOTALL)
@@ -106,8 +107,8 @@ def _value(what: str, field: str, value: Any) -> str:
     if found := _BOUND.match(what):
         text = f"has to be {_COMPARED[found[1]]} {_measured(float(found[2]), field)}"
     elif found := _LENGTH.match(what):
-        unit = "character" if found[1] == "str" else "entry"
-        text, hint = f"has to have {_COMPARED[found[2]]} {found[3]} {_plural(unit, int(found[3]))}", ""
+        size = many(int(found[3]), "character" if found[1] == "str" else "item")
+        text, hint = f"has to have {_COMPARED[found[2]]} {size}", ""
     elif found := _TYPE.match(what):
         kinds = [_TYPES.get(kind, kind) for kind in found[1].split(" | ") if kind != "null"]
         text = f"has to be {' or '.join(kinds)}"
@@ -126,10 +127,6 @@ def _measured(value: Any, field: str) -> str:
         return f"{value:g}" if isinstance(value, float) else _shown(value)
     day_s = 86_400
     return f"{value / day_s:g}d" if value >= day_s else f"{value:g}s"
-
-
-def _plural(unit: str, number: int) -> str:
-    return unit if number == 1 else {"entry": "entries"}.get(unit, f"{unit}s")
 
 
 def _field_of(path: str) -> str:

@@ -1,7 +1,6 @@
 """From YAML, or a tree of plain values, to a plan."""
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,20 +21,21 @@ _HOUR_MIN = 60
 _DAY_MIN = 24 * _HOUR_MIN
 # A plan has six levels. Deeper ones are an attack on those who walk through it.
 MAX_DEPTH = 32
-
-
-def load_plan(path: Path) -> Plan:
-    """Read a plan's file.
-
-    Raises:
-        PlanError: it cannot be read, or something in it is wrong.
-    """
-    try:
-        with path.open("rb") as file:
-            document = file.read(MAX_PLAN_BYTES + 1)
-    except OSError as error:
-        raise PlanError(str(path), error.strerror or str(error)) from error
-    return parse_plan(document, str(path))
+if TYPE_CHECKING:
+    _FastLoader = yaml.SafeLoader
+else:
+    # libyaml reads a plan of full size in a fraction of a second; Python alone takes seconds.
+    _FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# All that a constructor of YAML's own types lets out: `!!bool foo` is a KeyError, `!!int ""` an IndexError.
+_YAML_ERRORS = (
+    yaml.YAMLError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def parse_plan(document: bytes | str, name: str = "plan") -> Plan:
@@ -115,23 +115,6 @@ def plan_of(tree: Any, name: str = "plan") -> Plan:
     return plan
 
 
-if TYPE_CHECKING:
-    _FastLoader = yaml.SafeLoader
-else:
-    # libyaml reads a plan of full size in a fraction of a second; Python alone takes seconds.
-    _FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# All that a constructor of YAML's own types lets out: `!!bool foo` is a KeyError, `!!int ""` an IndexError.
-_YAML_ERRORS = (
-    yaml.YAMLError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-
-
 class _PlainLoader(_FastLoader):
     """Reads plain values; names that stand twice are refused."""
 
@@ -142,10 +125,10 @@ class _PlainLoader(_FastLoader):
     ) -> dict[Any, Any]:
         """Refuse a name that stands twice: YAML would take the last one, without a word."""
         names: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in names:
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in names:
                 raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands twice", problem_mark=key.start_mark)
-            names.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+            names.add(key.value)
         return super().construct_mapping(node, deep)
 
 
