@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: argparse._SubParsersAction,  # type: ignore[type-arg]
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
     said: str,
     epilog: str = "",
@@ -60,7 +60,7 @@ def _command(
     return one
 
 
-def _add_reading(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _add_reading(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one = _command(
         commands, "list", "List rollouts, the newest first.", legend.legend(STATUS=legend.ROLLOUTS)
     )
@@ -90,7 +90,7 @@ def _add_reading(commands: argparse._SubParsersAction) -> None:  # type: ignore[
     )
 
 
-def _add_acting(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _add_acting(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one = _command(commands, "create", "Create a rollout from a plan in YAML. It does not start by itself.")
     one.add_argument("file", type=Path, metavar="FILE.yaml")
     one.add_argument("--dry-run", action="store_true", help="only say what the plan would mean")
@@ -118,7 +118,7 @@ def _add_acting(commands: argparse._SubParsersAction) -> None:  # type: ignore[t
 
 
 def _on_rollout(
-    commands: argparse._SubParsersAction,  # type: ignore[type-arg]
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
     said: str,
     epilog: str = "",

@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def add_token(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to a command line."""
     token = commands.add_parser("token", help="make tokens for services and people")
     kinds = token.add_subparsers(dest="token_command", required=True, metavar="COMMAND")
