@@ -3,6 +3,8 @@
 The kernel may give a signal to any thread. Python then runs its handler in the main thread, but wakes nobody:
 one that waits without an end would never hear of it. What Python writes to a descriptor at that moment is
 heard at once, by a thread that may do what a handler may not, such as setting an event.
+
+The cart's side has the same: the two share nothing but the wire contract.
 """
 
 import signal
@@ -17,7 +19,7 @@ def on_stop_signal(act: Callable[[], object]) -> None:
     """Have something done at every SIGTERM or Ctrl-C from now on. Called in the main thread.
 
     Args:
-        act: Called in a thread of its own.
+        act: Called in a thread of its own; it must not raise.
     """
     heard, said = socket.socketpair()
     said.settimeout(0)
